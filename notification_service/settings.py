@@ -1,0 +1,280 @@
+"""Settings. Everything that differs between installations comes from the environment (see ``.env.example``).
+
+A variable ``NAME`` may also be given as ``NAME_FILE``: the path of a file that holds it (Docker and Kubernetes secrets).
+In production (``DEBUG=false``, the default) no secret has a usable default: ``notification_service/checks.py`` refuses
+to start and names what is missing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.FileAwareEnv()
+environ.Env.read_env(BASE_DIR / ".env")
+
+# --- Mode and secrets ---------------------------------------------------------------------------------------------
+DEBUG: bool = env.bool("DEBUG", default=False)
+SECRET_KEY: str = env.str("DJANGO_SECRET_KEY", default="")
+# Key ring for credentials: comma-separated, 32 bytes each in URL-safe base64 (a Fernet key is one).
+# The first encrypts, all decrypt. ENCRYPTION_KEY is accepted as the ring of one that older installations have.
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[]) or env.list("ENCRYPTION_KEY", default=[])
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
+PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://localhost:3001").rstrip("/")
+# Addresses of proxies whose X-Forwarded-For is believed (CIDR); everybody else is who they connect as.
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
+
+# --- Applications -------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "notification_service.apps.NotificationServiceConfig",
+    "unfold",
+    "notification_service.apps.AdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "tenants.apps.TenantsConfig",
+    "notifications.credentials.apps.CredentialsConfig",
+    "notifications.records.apps.RecordsConfig",
+]
+
+MIDDLEWARE = [
+    "notification_service.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+]
+
+ROOT_URLCONF = "notification_service.urls"
+WSGI_APPLICATION = "notification_service.wsgi.application"
+ASGI_APPLICATION = "notification_service.asgi.application"
+APPEND_SLASH = False  # every route answers with and without the slash
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Data ---------------------------------------------------------------------------------------------------------
+# DATABASE_POOL is the number of connections a process may hold.
+DATABASE_POOL: int = env.int("DATABASE_POOL", default=20)
+DATABASES: dict[str, Any] = {
+    "default": {
+        **env.db_url("DATABASE_URL", default="postgres://notifications:notifications@127.0.0.1:5432/notifications"),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10, "max_idle": 300},
+            "connect_timeout": 5,
+            "application_name": "notification_service",
+        },
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL]},
+    },
+}
+
+# --- Who is calling -----------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "tenants.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+# Issuers whose tokens are believed, as a JSON list of
+# {"issuer", "jwks_url", "audience"?, "algorithms"?, "claims"?: {"tenant", "role", "user_id", "username", "email"}}.
+TRUSTED_ISSUERS: list[dict[str, Any]] = env.json("TRUSTED_ISSUERS", default=[])
+AUTO_PROVISION_TENANTS: bool = env.bool("AUTO_PROVISION_TENANTS", default=False)
+# The local issuer: what its tokens call themselves, and how long they last.
+JWT_ISSUER: str = env.str("JWT_ISSUER", default=PUBLIC_URL)
+JWT_AUDIENCE: str = env.str("JWT_AUDIENCE", default="notification-service")
+ACCESS_TOKEN_LIFETIME = timedelta(seconds=env.int("ACCESS_TOKEN_SECONDS", default=900))
+REFRESH_TOKEN_LIFETIME = timedelta(days=env.int("REFRESH_TOKEN_DAYS", default=30))
+# Wrong secrets in the window after which a key is revoked, and wrong secrets a single source may try before it is
+# turned away (the smaller number protects the key from strangers who only know its public half).
+API_KEY_REVOKE_AFTER: int = env.int("API_KEY_REVOKE_AFTER", default=50)
+API_KEY_SOURCE_LIMIT: int = env.int("API_KEY_SOURCE_LIMIT", default=10)
+API_KEY_FAILURE_WINDOW = timedelta(seconds=env.int("API_KEY_FAILURE_WINDOW_SECONDS", default=600))
+API_KEY_ROTATION_OVERLAP = timedelta(hours=env.int("API_KEY_ROTATION_OVERLAP_HOURS", default=24))
+
+# --- API ----------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.authentication.ApiKeyAuthentication",
+        "tenants.authentication.JwtAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.HasPermission"],
+    "DEFAULT_RENDERER_CLASSES": ["drf_orjson_renderer.renderers.ORJSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["drf_orjson_renderer.parsers.ORJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "tenants.api.pagination.PageOrCursorPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "tenants.api.errors.handle_exception",
+    "UNAUTHENTICATED_USER": None,
+    "DATETIME_FORMAT": "iso-8601",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Notification service",
+    "DESCRIPTION": "One service, many companies, every channel. Errors are always "
+    '`{"detail", "code"}`, with `"errors": {field: [...]}` added for validation.',
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
+    "ENUM_NAME_OVERRIDES": {},
+}
+# The longest request body in bytes; above it the answer is 413.
+DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)
+
+# --- The engine ---------------------------------------------------------------------------------------------------
+# Retries: RETRY_BASE_SECONDS × 2ⁿ after the n-th failed attempt (with jitter), RETRY_LIMIT times.
+RETRY_LIMIT: int = env.int("RETRY_LIMIT", default=3)
+RETRY_BASE_SECONDS: float = env.float("RETRY_BASE_SECONDS", default=60.0)
+# A claimed record whose worker is not heard of for this long is given to another worker.
+LEASE_SECONDS: int = env.int("LEASE_SECONDS", default=30)
+DRAIN_CHUNK: int = env.int("DRAIN_CHUNK", default=500)
+SWEEP_SECONDS: float = env.float("SWEEP_SECONDS", default=5.0)
+# How long a record of a lane may wait before it ends as failed/expired, when the caller does not say.
+LANE_DEADLINES = {
+    "critical": timedelta(seconds=env.int("CRITICAL_DEADLINE_SECONDS", default=3600)),
+    "normal": timedelta(seconds=env.int("NORMAL_DEADLINE_SECONDS", default=24 * 3600)),
+    "bulk": timedelta(seconds=env.int("BULK_DEADLINE_SECONDS", default=72 * 3600)),
+}
+IDEMPOTENCY_HOURS: int = env.int("IDEMPOTENCY_HOURS", default=24)
+# Networks that tenants' hosts and URLs may point to although they are not public (on-premises mail servers), in CIDR.
+OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
+# Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
+SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
+SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
+
+CELERY: dict[str, Any] = {
+    "broker_url": REDIS_URL,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_transport_options": {
+        "socket_connect_timeout": 2,
+        "socket_timeout": 10,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "visibility_timeout": 3600,
+    },
+    "task_ignore_result": True,
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "worker_prefetch_multiplier": 1,
+    "worker_send_task_events": True,
+    "worker_hijack_root_logger": False,
+    "worker_soft_shutdown_timeout": 10,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_enable_remote_control": True,
+    "timezone": "UTC",
+    "task_default_queue": "control",
+    "task_publish_retry": False,
+}
+
+# --- Platform mail (to admins, about their credentials and keys) ----------------------------------------------------
+# smtp://user:password@host:port, smtp+tls://… or smtp+ssl://…; empty: nothing is mailed, the audit log still has it.
+EMAIL_URL: str = env.str("EMAIL_URL", default="")
+PLATFORM_FROM_EMAIL: str = env.str("PLATFORM_FROM_EMAIL", default="Notification service <no-reply@localhost>")
+if EMAIL_URL:
+    vars().update(env.email_url("EMAIL_URL"))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = PLATFORM_FROM_EMAIL
+SERVER_EMAIL = PLATFORM_FROM_EMAIL
+
+# --- Pages --------------------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "media")))
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = False
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+
+# --- Transport security -------------------------------------------------------------------------------------------
+HTTPS: bool = env.bool("HTTPS", default=not DEBUG)
+SECURE_SSL_REDIRECT = HTTPS and env.bool("HTTPS_REDIRECT", default=True)
+SECURE_REDIRECT_EXEMPT = [r"^health$", r"^health/$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Swagger UI and the admin need inline styles and scripts of their own; nothing may be loaded from another host.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'", "'unsafe-inline'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'", "data:"],
+        "worker-src": ["'self'", "blob:"],
+        "frame-ancestors": ["'none'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+    },
+}
+
+# --- Logs ---------------------------------------------------------------------------------------------------------
+LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
+LOG_FORMAT: str = env.str("LOG_FORMAT", default="json")  # json or console
+LOG_DIR = Path(env.str("LOG_DIR", default=str(BASE_DIR / "notifications_logs")))

@@ -1,0 +1,1 @@
+"""What is sent: channels, providers, credentials, records. A plain package that holds small Django apps."""

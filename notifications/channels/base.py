@@ -1,0 +1,61 @@
+"""The contract of a channel: what content looks like, what an address looks like, how words are filled in.
+
+A channel is one file in this package. Content travels as plain JSON; ``compile`` turns it into something that
+renders quickly for many contexts, and ``render`` is the short way for one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+
+class ContentError(Exception):
+    """Content or address that can never be sent. ``field`` says where; ``placeholder`` is the missing name, if any."""
+
+    def __init__(self, message: str, *, field: str, placeholder: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.placeholder = placeholder
+
+
+class CompiledContent(ABC):
+    """Content whose placeholders are found and whose static parts are prepared."""
+
+    #: Names of the placeholders, as written.
+    placeholders: frozenset[str]
+
+    @abstractmethod
+    def render(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Fill in the context. Raises ``ContentError`` naming the first placeholder that has no value."""
+
+
+class Channel(ABC):
+    """Base class of all channels."""
+
+    key: ClassVar[str]
+    label: ClassVar[str]
+    #: Provider keys in the order in which they are preferred when a credential does not say.
+    providers: ClassVar[tuple[str, ...]]
+    #: Shape and limits of the content, as shown in the API documentation.
+    content: ClassVar[type[BaseModel]]
+
+    @abstractmethod
+    def normalise_address(self, address: str, *, region: str | None = None) -> str:
+        """Return the one form of the address that is stored and compared. Raises ``ContentError``."""
+
+    @abstractmethod
+    def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the content with its shape and limits checked. Raises ``ContentError`` naming the field."""
+
+    @abstractmethod
+    def compile(self, content: Mapping[str, Any]) -> CompiledContent:
+        """Find the placeholders of valid content. Raises ``ContentError`` for a malformed placeholder."""
+
+    def render(self, content: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+        """Compile and fill in once. Raises ``ContentError``."""
+        return self.compile(content).render(context)

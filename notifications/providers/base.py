@@ -1,0 +1,201 @@
+"""The contract of a provider: a credential schema in, messages in, one result per message out.
+
+A provider is one file in this package. It declares ``key``, ``label``, ``channel`` and ``schema``, and sends.
+It never touches the database, never retries and never sleeps: the engine above decides what happens after a result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+
+class FailureReason(StrEnum):
+    """Why a message was not sent. Each reason knows whether trying again can help."""
+
+    AUTH_ERROR = "auth_error"
+    NETWORK_ERROR = "network_error"
+    PROVIDER_ERROR = "provider_error"
+    CONTENT_ERROR = "content_error"
+    RATE_LIMITED = "rate_limited"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    UNKNOWN_ERROR = "unknown_error"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether a failure for this reason is worth a retry when the provider does not say otherwise."""
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset({
+    FailureReason.NETWORK_ERROR,
+    FailureReason.PROVIDER_ERROR,
+    FailureReason.RATE_LIMITED,
+    FailureReason.UNKNOWN_ERROR,
+})
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """One message, rendered and addressed: everything that a provider needs and nothing else.
+
+    ``id`` is the record's id: the provider's idempotency key or reference where it takes one, and the stable
+    part of an email's Message-ID. ``content`` is what ``Channel.render`` returned.
+    """
+
+    id: UUID
+    recipient: str
+    content: Mapping[str, Any]
+    lane: str = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What one try at a provider came to, in the provider's own words plus our reason.
+
+    ``ambiguous`` marks a failure after which the provider may nevertheless have taken the message
+    (the connection broke between the last byte and the answer): only then can a retry deliver twice.
+    ``retry_after`` is in seconds, as the provider asked for.
+    """
+
+    accepted: bool
+    code: str = ""
+    response: str = ""
+    provider_message_id: str = ""
+    reason: FailureReason | None = None
+    retryable: bool = False
+    retry_after: float | None = None
+    ambiguous: bool = False
+
+    @classmethod
+    def success(cls, *, code: str = "", response: str = "", provider_message_id: str = "") -> SendResult:
+        """The provider took the message."""
+        return cls(True, code, response, provider_message_id)
+
+    @classmethod
+    def failure(
+        cls,
+        reason: FailureReason,
+        response: str,
+        *,
+        code: str = "",
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        ambiguous: bool = False,
+    ) -> SendResult:
+        """The provider did not take the message; ``retryable`` defaults to what the reason says."""
+        return cls(
+            False,
+            code,
+            response,
+            reason=reason,
+            retryable=reason.retryable if retryable is None else retryable,
+            retry_after=retry_after,
+            ambiguous=ambiguous,
+        )
+
+
+class CredentialSchema(BaseModel):
+    """What a tenant enters to use a provider. Secret fields are ``SecretStr``: masked wherever they are shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @classmethod
+    def secret_fields(cls) -> frozenset[str]:
+        """Names of the fields that never leave the service in clear."""
+        return frozenset(
+            name for name, info in cls.model_fields.items() if "SecretStr" in str(info.annotation)
+        )
+
+    def reveal(self) -> dict[str, Any]:
+        """Return the payload with its secrets in clear: only to encrypt it or to talk to the provider."""
+        payload = self.model_dump(mode="python")
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in payload.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """One step of a credential check: what was tried, whether it worked, and the other side's answer."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What came of really connecting with a credential. ``duration_ms`` is wall time in milliseconds."""
+
+    ok: bool
+    detail: str
+    reason: FailureReason | None = None
+    steps: tuple[CheckStep, ...] = field(default=())
+    duration_ms: int = 0
+
+
+#: Called exactly once per message, as soon as its result is known, from the event loop that sends.
+OnResult = Callable[[OutgoingMessage, SendResult], None]
+
+C = TypeVar("C", bound=CredentialSchema)
+
+
+class Provider(ABC, Generic[C]):
+    """Base class of all providers. An instance belongs to one event loop and keeps its connections there.
+
+    A simple provider implements ``send``; one that can do better with many messages at once (pipelining,
+    batch endpoints) overrides ``send_many``.
+    """
+
+    key: ClassVar[str]
+    label: ClassVar[str]
+    channel: ClassVar[str]
+    schema: ClassVar[type[CredentialSchema]]
+    #: How many messages of one chunk are in flight at the same time.
+    concurrency: ClassVar[int] = 32
+
+    @abstractmethod
+    async def send(self, message: OutgoingMessage, credential: C) -> SendResult:
+        """Send one message. Never raises for what the provider or the network does: that is a result."""
+
+    async def send_many(self, messages: Sequence[OutgoingMessage], credential: C, on_result: OnResult) -> None:
+        """Send all messages concurrently and call ``on_result`` once for each, as soon as it is known.
+
+        One slow message holds back nobody else's result.
+        """
+        queue = iter(messages)
+
+        async def lane() -> None:
+            for message in queue:
+                on_result(message, await self._send_safely(message, credential))
+
+        await asyncio.gather(*(lane() for _ in range(min(self.concurrency, len(messages)))))
+
+    async def _send_safely(self, message: OutgoingMessage, credential: C) -> SendResult:
+        try:
+            return await self.send(message, credential)
+        except Exception as error:  # a bug in one provider must not lose the other results of its chunk
+            return SendResult.failure(FailureReason.UNKNOWN_ERROR, f"{type(error).__name__}: {error}"[:500])
+
+    async def check(self, credential: C) -> CheckResult:
+        """Really connect with the credential, send nothing, and say what happened."""
+        started = time.monotonic()
+        return CheckResult(
+            True,
+            f"{self.label} needs no connection; the payload is valid.",
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+
+    async def aclose(self) -> None:  # noqa: B027 - most providers hold nothing open
+        """Close every connection that this provider keeps open."""
