@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from django.conf import settings
+
 from tenants.permissions import Permission
 
 Mode = Literal["live", "test"]
@@ -50,6 +52,11 @@ class Caller:
     def may(self, permission: Permission) -> bool:
         """Whether the caller holds the permission."""
         return permission in self.permissions
+
+    def local_user_id(self) -> UUID | None:
+        """Return the id of the person's row of ours, or None for API keys, services and people of other issuers."""
+        is_ours = self.actor_type == "user" and self.issuer == settings.JWT_ISSUER
+        return UUID(self.actor_id) if is_ours else None
 
     def required_tenant_id(self) -> UUID:
         """Return the tenant. Raises ``RuntimeError`` for a caller without one (a view that forgot to ask)."""

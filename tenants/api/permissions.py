@@ -42,4 +42,6 @@ class HasPermission(BasePermission):
             return True
         if request.auth is None:
             raise NotAuthenticated
+        if needed is None and not hasattr(view, (request.method or "").lower()):
+            return True  # there is nothing to guard: the answer is 405
         return isinstance(needed, Permission) and request.auth.may(needed)
