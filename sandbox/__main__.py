@@ -82,17 +82,21 @@ async def serve(arguments: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     store = Store(arguments.data_dir, keep=arguments.keep)
     smtp = Server(store)
-    http = web.AppRunner(create_app(store), access_log=None, shutdown_timeout=1)
     try:
-        await http.setup()
-        await web.TCPSite(http, arguments.host, arguments.http_port).start()
+        # Mail first: whoever finds the HTTP end up may rely on the other.
         smtp_port = await smtp.start(arguments.host, arguments.smtp_port)
-        ports = {"host": arguments.host, "smtp_port": smtp_port, "http_port": http.addresses[0][1]}
-        log.info("started", extra={"fields": ports})
-        await stopped.wait()
+        app = create_app(store, smtp_address=f"{arguments.host}:{smtp_port}")
+        http = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await http.setup()
+        try:
+            await web.TCPSite(http, arguments.host, arguments.http_port).start()
+            ports = {"host": arguments.host, "smtp_port": smtp_port, "http_port": http.addresses[0][1]}
+            log.info("started", extra={"fields": ports})
+            await stopped.wait()
+        finally:
+            await http.cleanup()
     finally:
         await smtp.stop()
-        await http.cleanup()
         store.close()
     log.info("stopped")
 

@@ -12,6 +12,7 @@ from sandbox.magic import RULES
 from sandbox.store import Filters, Store
 
 STORE = web.AppKey("store", Store)
+SMTP_ADDRESS = web.AppKey("smtp_address", str)
 
 DEFAULT_LIMIT = 50
 LARGEST_LIMIT = 1_000
@@ -54,8 +55,9 @@ def _not_found(request: web.Request) -> web.Response:
 
 @routes.get("/health")
 async def health(request: web.Request) -> web.Response:
-    """Answer that the program works, and how many messages it holds."""
-    return web.json_response({"status": "ok", "messages": request.app[STORE].count(Filters())})
+    """Answer that the program works, where its mail server listens, and how many messages it holds."""
+    app = request.app
+    return web.json_response({"status": "ok", "smtp": app[SMTP_ADDRESS], "messages": app[STORE].count(Filters())})
 
 
 @routes.get("/api/messages")

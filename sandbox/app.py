@@ -58,10 +58,14 @@ async def _file(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
 
 
-def create_app(store: Store) -> web.Application:
-    """Return the application over ``store``; the caller opens and closes the store."""
+def create_app(store: Store, smtp_address: str) -> web.Application:
+    """Return the application over ``store``; the caller opens and closes the store.
+
+    ``smtp_address`` (host:port) is what the page tells people to send their mail to.
+    """
     app = web.Application(middlewares=[plain_errors], client_max_size=BODY_LIMIT)
     app[api.STORE] = store
+    app[api.SMTP_ADDRESS] = smtp_address
     for path in _FILES:
         app.router.add_get(path, _file)
     app.add_routes(api.routes)
