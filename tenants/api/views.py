@@ -1,0 +1,69 @@
+"""What every room's views are built from: authentication, a permission by name, and the caller's tenant scope."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any, ClassVar
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from notification_service.lib.errors import PermissionDenied
+from notification_service.lib.scope import tenant_scope
+from tenants.api.permissions import PUBLIC, required_permission
+from tenants.callers import Caller
+from tenants.permissions import Permission
+
+Permissions = Permission | str | dict[str, Permission | str]
+
+
+class ServiceView(APIView):
+    """A view that names its permissions. It runs in no scope: services that it calls open their own."""
+
+    permissions: ClassVar[Permissions]
+
+    @property
+    def caller(self) -> Caller:
+        """Who is calling; only in views that are not public."""
+        caller: Caller = self.request.auth  # type: ignore[assignment]
+        return caller
+
+
+class TenantView(ServiceView):
+    """A view of one tenant's data: its handler runs in the caller's ``tenant_scope``.
+
+    The scope is one transaction. It commits before the answer leaves, so a 2xx is a promise, and rolls back when the
+    handler raises.
+    """
+
+    _scope: ExitStack
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with ExitStack() as self._scope:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if required_permission(self, request.method or "GET") == PUBLIC:
+            return
+        tenant_id = self.caller.tenant_id
+        if tenant_id is None:
+            raise PermissionDenied("This resource belongs to a tenant, and you act for none.", code="no_tenant")
+        structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id))
+        self._scope.enter_context(tenant_scope(tenant_id))
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if connection.in_atomic_block:
+            transaction.set_rollback(True)
+        return super().handle_exception(exc)
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The caller's tenant."""
+        return self.caller.required_tenant_id()
