@@ -6,8 +6,10 @@ set -eu
 cd "$(dirname "$0")/.."
 
 venv=${VENV:-.venv}
-requirements=requirements.txt
-[ "${1:-}" = "--dev" ] && requirements=requirements-dev.txt
+requirements="requirements.txt"
+if [ "${1:-}" = "--dev" ]; then
+    requirements="requirements-dev.txt"
+fi
 
 is_new_enough() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
@@ -29,7 +31,7 @@ stamp_of() {
     cksum <"$1" | tr ' ' '-'
 }
 stamp=$venv/.installed
-wanted="$requirements $(stamp_of $requirements)"
+wanted="$requirements $(stamp_of "$requirements")"
 all="requirements-dev.txt $(stamp_of requirements-dev.txt)"
 if [ -x "$venv/bin/python" ] && [ -f "$stamp" ] && grep -qxF -e "$wanted" -e "$all" "$stamp"; then
     exit 0
