@@ -27,7 +27,12 @@ def local_services(setup: LocalSetup) -> list[Service]:
     data = tuple(server.name for server in servers)
 
     def python(
-        name: str, *arguments: str, needs: tuple[str, ...], once: bool = False, ready: Callable[[], bool] = lambda: True
+        name: str,
+        *arguments: str,
+        needs: tuple[str, ...],
+        once: bool = False,
+        ready: Callable[[], bool] = lambda: True,
+        settle: float = 0.0,
     ) -> Service:
         return Service(
             name=name,
@@ -37,6 +42,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
             needs=needs,
             once=once,
             ready=ready,
+            settle=settle,
         )
 
     sandbox_ports = [f"--smtp-port={setup.ports['sandbox_smtp']}", f"--http-port={setup.ports['sandbox_http']}"]
@@ -71,7 +77,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
             needs=("seed", "sandbox"),
             ready=lambda: worker_answers(environment["REDIS_URL"]),
         ),
-        python("beat", *celery, *beat, needs=("seed", "sandbox")),
+        python("beat", *celery, *beat, needs=("seed", "sandbox"), settle=2.0),
     ]
 
 

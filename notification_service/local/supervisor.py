@@ -44,7 +44,8 @@ class StartFailed(RuntimeError):
 class Service:
     """What to run. ``needs`` are the services that must have been ready once before this one starts.
 
-    ``once``: it runs to its end, and a failure ends everything. ``ready`` must answer within about two seconds.
+    ``once``: it runs to its end, and a failure ends everything. ``ready`` must answer within about two seconds;
+    ``settle`` is the number of seconds that the process must have lived for before it counts as ready.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Service:
     once: bool = False
     prepare: Callable[[], None] = lambda: None
     ready: Callable[[], bool] = lambda: True
+    settle: float = 0.0
     run_as: RunAs | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGTERM
@@ -172,6 +174,8 @@ class Supervisor:
         child.enter(State.STARTING)
 
     def _probe(self, child: _Child, now: float) -> None:
+        if now - child.since < child.service.settle:
+            return
         if child.service.ready():
             child.was_ready = True
             self._say(child, f"ready after {now - child.since:.1f} s")
