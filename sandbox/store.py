@@ -220,10 +220,18 @@ class Store:
         self.flush()
         where, values = filters.where()
         with self._transaction():
-            deleted = self._db.execute(f"DELETE FROM messages AS m WHERE {where}", values).rowcount  # noqa: S608
-            self._db.execute("DELETE FROM bodies WHERE NOT EXISTS (SELECT 1 FROM messages WHERE body = bodies.id)")
-        self._count -= deleted
-        return deleted
+            if not values:  # without a condition SQLite drops whole tables at once
+                self._db.execute("DELETE FROM messages")
+                self._db.execute("DELETE FROM bodies")
+                deleted, self._count = self._count, 0
+                return deleted
+            query = f"DELETE FROM messages AS m WHERE {where} RETURNING body"  # noqa: S608
+            bodies = self._db.execute(query, values).fetchall()
+            self._db.executemany(
+                "DELETE FROM bodies WHERE id = ? AND NOT EXISTS (SELECT 1 FROM messages WHERE body = bodies.id)", bodies
+            )
+        self._count -= len(bodies)
+        return len(bodies)
 
     def close(self) -> None:
         """Commit what has gathered and close the file."""
