@@ -31,7 +31,20 @@ _LONG_LINE = re.compile(rb"[^\n]{998}")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 #: Header fields that the builder writes itself.
 _OWN = frozenset(
-    "from to cc bcc sender reply-to subject date message-id mime-version x-notification-id return-path".split()
+    [
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "sender",
+        "reply-to",
+        "subject",
+        "date",
+        "message-id",
+        "mime-version",
+        "x-notification-id",
+        "return-path",
+    ]
 )
 _FOLD = 76
 
