@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery
 from celery.beat import Scheduler
 from celery.signals import beat_init, celeryd_init, setup_logging, worker_process_init
+from django.conf import settings
 from kombu import Queue
 
 from notification_service.checks import refuse_unsafe_settings
@@ -18,13 +19,13 @@ from notification_service.lib.heartbeat import beat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notification_service.settings")
 
-app = Celery("notification_service")
-app.config_from_object("django.conf:settings.CELERY")
-app.autodiscover_tasks()
-
 #: Every queue that a worker must serve: the lanes, most urgent first, and the machinery's own.
 QUEUES = ("critical", "normal", "bulk", "control")
-app.conf.task_queues = [Queue(name) for name in QUEUES]
+
+app = Celery("notification_service")
+# Called when the configuration is first needed: this module is imported before the settings are.
+app.add_defaults(lambda: {**settings.CELERY, "task_queues": [Queue(name) for name in QUEUES]})
+app.autodiscover_tasks()
 
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

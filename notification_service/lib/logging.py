@@ -59,7 +59,8 @@ def configure_logging(*, level: str, format: str, directory: Path) -> None:
     ]
     as_text = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.dev.ConsoleRenderer(colors=False),
+        # Plain: the rich formatter prints local variables, and with them secrets.
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
     formatter = "structlog.stdlib.ProcessorFormatter"
     logging.config.dictConfig(
