@@ -6,4 +6,4 @@ class TenantsConfig(AppConfig):
     verbose_name = "Tenants"
 
     def ready(self) -> None:
-        import tenants.api.schema  # noqa: F401, PLC0415 - registers the security schemes of the API's schema
+        import tenants.api.schema  # noqa: F401 - registers the security schemes of the API's schema

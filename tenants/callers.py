@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from notification_service.lib.errors import PermissionDenied
 from tenants.permissions import Permission
 
 Mode = Literal["live", "test"]
@@ -59,9 +60,9 @@ class Caller:
         return UUID(self.actor_id) if is_ours else None
 
     def required_tenant_id(self) -> UUID:
-        """Return the tenant. Raises ``RuntimeError`` for a caller without one (a view that forgot to ask)."""
+        """Return the tenant. Raises ``PermissionDenied`` for a caller without one."""
         if self.tenant_id is None:
-            raise RuntimeError("this caller belongs to no tenant")
+            raise PermissionDenied("This resource belongs to a tenant, and you act for none.", code="no_tenant")
         return self.tenant_id
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from uuid import UUID
 
 from tenants import audit
 from tenants.callers import Caller
@@ -12,9 +11,9 @@ from tenants.models import Tenant
 EDITABLE: Final = ("name", "timezone", "locale", "logo_url", "brand_color")
 
 
-def get(tenant_id: UUID) -> Tenant:
-    """Return a tenant that is known to exist (its caller is authenticated)."""
-    return Tenant.objects.get(id=tenant_id)
+def get(caller: Caller) -> Tenant:
+    """Return the caller's tenant."""
+    return Tenant.objects.get(id=caller.required_tenant_id())
 
 
 def update(caller: Caller, **changes: Any) -> Tenant:

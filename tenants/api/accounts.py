@@ -18,6 +18,8 @@ from tenants.identity import authenticate_bearer
 from tenants.models import Tenant
 from tenants.permissions import Permission
 
+_REGISTER = {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada", "company": "Acme"}
+
 
 class TenantSummary(serializers.ModelSerializer[Tenant]):
     class Meta:
@@ -87,69 +89,54 @@ class Profile(serializers.Serializer[Any]):
     memberships = MembershipSummary(many=True)
 
 
-class RegisterView(ServiceView):
+@extend_schema(tags=["auth"])
+class Register(ServiceView):
+    """Create a person, and with ``company`` a tenant that they own."""
+
     permissions = PUBLIC
 
     @extend_schema(
         operation_id="auth_register",
-        tags=["auth"],
-        summary="Create a person, and with company a tenant that they own",
         request=RegisterBody,
         responses={201: Tokens},
-        examples=[
-            OpenApiExample(
-                "With a company",
-                {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada", "company": "Acme"},
-                request_only=True,
-            )
-        ],
+        examples=[OpenApiExample("With a company", _REGISTER, request_only=True)],
     )
     def post(self, request: Request) -> Response:
-        return _answer(accounts.register(**_checked(RegisterBody, request)), status.HTTP_201_CREATED)
+        return _answer(accounts.register(**self.valid(RegisterBody)), status.HTTP_201_CREATED)
 
 
-class LoginView(ServiceView):
-    permissions = PUBLIC
-
-    @extend_schema(
-        operation_id="auth_login",
-        tags=["auth"],
-        summary="Sign in with a password",
-        request=LoginBody,
-        responses=Tokens,
-    )
-    def post(self, request: Request) -> Response:
-        return _answer(accounts.sign_in(**_checked(LoginBody, request)))
-
-
-class RefreshView(ServiceView):
-    permissions = PUBLIC
-
-    @extend_schema(
-        operation_id="auth_refresh",
-        tags=["auth"],
-        summary="Exchange a refresh token for new tokens; each works once",
-        request=RefreshBody,
-        responses=Tokens,
-    )
-    def post(self, request: Request) -> Response:
-        return _answer(sessions.renew(**_checked(RefreshBody, request)))
-
-
-class LogoutView(ServiceView):
-    """Public, because who signs out may hold a refresh token only: their access token expired long ago."""
+@extend_schema(tags=["auth"])
+class Login(ServiceView):
+    """Sign in with a password."""
 
     permissions = PUBLIC
 
-    @extend_schema(
-        operation_id="auth_logout",
-        tags=["auth"],
-        summary="End the session of the refresh token, or else of the bearer token",
-        request=LogoutBody,
-        responses={204: None},
-    )
+    @extend_schema(operation_id="auth_login", request=LoginBody, responses=Tokens)
     def post(self, request: Request) -> Response:
-        refresh_token = _checked(LogoutBody, request)["refresh_token"]
+        return _answer(accounts.sign_in(**self.valid(LoginBody)))
+
+
+@extend_schema(tags=["auth"])
+class Refresh(ServiceView):
+    """Exchange a refresh token for new tokens. Each works once; using one twice ends the session."""
+
+    permissions = PUBLIC
+
+    @extend_schema(operation_id="auth_refresh", request=RefreshBody, responses=Tokens)
+    def post(self, request: Request) -> Response:
+        return _answer(sessions.renew(**self.valid(RefreshBody)))
+
+
+@extend_schema(tags=["auth"])
+class Logout(ServiceView):
+    """End the session of the refresh token, or else of the bearer token."""
+
+    # Who signs out may hold a refresh token only: their access token expired long ago.
+    permissions = PUBLIC
+
+    @extend_schema(operation_id="auth_logout", request=LogoutBody, responses={204: None})
+    def post(self, request: Request) -> Response:
+        refresh_token = self.valid(LogoutBody)["refresh_token"]
         access_token = bearer_of(request.headers.get("Authorization", ""))
         if refresh_token:
             sessions.end_by_token(refresh_token)
@@ -162,21 +149,15 @@ class LogoutView(ServiceView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class MeView(ServiceView):
+@extend_schema(tags=["auth"])
+class Me(ServiceView):
+    """Who I am, where I act, and what I may do."""
+
     permissions = Permission.SELF
 
-    @extend_schema(
-        operation_id="auth_me", tags=["auth"], summary="Who I am, where I act, what I may do", responses=Profile
-    )
+    @extend_schema(operation_id="auth_me", responses=Profile)
     def get(self, request: Request) -> Response:
         return Response(Profile(accounts.profile(self.caller)).data)
-
-
-def _checked(body: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    serializer = body(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    checked: dict[str, Any] = serializer.validated_data
-    return checked
 
 
 def _answer(tokens: sessions.SessionTokens, status_code: int = status.HTTP_200_OK) -> Response:

@@ -6,16 +6,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django_filters import rest_framework as filters
+import django_filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants import api_keys
-from tenants.api.views import TenantListView, TenantView
+from tenants.api.views import TenantView
 from tenants.models import ApiKey
-from tenants.models.api_key import ApiKeyMode
+from tenants.models.api_key import ApiKeyMode, ApiKeyStatus
 from tenants.permissions import Permission
 
 
@@ -83,68 +83,61 @@ class ApiKeyWithSecret(ApiKeySummary):
         return {**ApiKeySummary(instance.key).data, "secret": instance.secret}
 
 
-class ApiKeyFilter(filters.FilterSet):
+class ApiKeyFilter(django_filters.FilterSet):
+    status = django_filters.ChoiceFilter(choices=ApiKeyStatus.choices)
+    mode = django_filters.ChoiceFilter(choices=ApiKeyMode.choices)
+
     class Meta:
         model = ApiKey
-        fields = ["status", "mode"]
+        fields: list[str] = []
 
 
-class ApiKeyListView(TenantListView):
-    model = ApiKey
+@extend_schema(tags=["api keys"])
+class ApiKeyList(TenantView):
+    """The tenant's API keys."""
+
     permissions = Permission.KEYS_MANAGE
-    serializer_class = ApiKeySummary
     filterset_class = ApiKeyFilter
 
-    @extend_schema(operation_id="api_keys_list", tags=["api keys"], summary="The tenant's API keys")
+    @extend_schema(operation_id="api_keys_list", responses=ApiKeySummary(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        return self.list(request)
+        filters = ApiKeyFilter(request.query_params, queryset=api_keys.keys(), request=request)
+        if not filters.is_valid():
+            raise serializers.ValidationError(filters.errors)
+        return self.paginated(filters.qs, ApiKeySummary)
 
-    @extend_schema(
-        operation_id="api_keys_create",
-        tags=["api keys"],
-        summary="Make an API key; its secret is in the answer and nowhere else",
-        request=ApiKeyBody,
-        responses={201: ApiKeyWithSecret},
-    )
+    @extend_schema(operation_id="api_keys_create", request=ApiKeyBody, responses={201: ApiKeyWithSecret})
     def post(self, request: Request) -> Response:
-        body = ApiKeyBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        made = api_keys.create(self.caller, **body.validated_data)
-        return _with_secret(made, status.HTTP_201_CREATED)
+        """Make an API key. Its secret is in the answer and nowhere else."""
+        return _with_secret(api_keys.create(self.caller, **self.valid(ApiKeyBody)), status.HTTP_201_CREATED)
 
 
-class ApiKeyView(TenantView):
+@extend_schema(tags=["api keys"])
+class ApiKeyDetail(TenantView):
+    """One API key."""
+
     permissions = Permission.KEYS_MANAGE
 
-    @extend_schema(operation_id="api_keys_get", tags=["api keys"], summary="One API key", responses=ApiKeySummary)
+    @extend_schema(operation_id="api_keys_retrieve", responses=ApiKeySummary)
     def get(self, request: Request, key_id: UUID) -> Response:
         return Response(ApiKeySummary(api_keys.get(key_id)).data)
 
-    @extend_schema(
-        operation_id="api_keys_revoke",
-        tags=["api keys"],
-        summary="Revoke an API key, at once and for good",
-        responses={204: None},
-    )
+    @extend_schema(operation_id="api_keys_revoke", responses={204: None})
     def delete(self, request: Request, key_id: UUID) -> Response:
+        """Revoke an API key, at once and for good."""
         api_keys.revoke(self.caller, key_id, reason="revoked by a person")
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class RotateApiKeyView(TenantView):
+@extend_schema(tags=["api keys"])
+class ApiKeyRotate(TenantView):
+    """Give an API key a new secret; the old one stays valid for an overlap."""
+
     permissions = Permission.KEYS_MANAGE
 
-    @extend_schema(
-        operation_id="api_keys_rotate",
-        tags=["api keys"],
-        summary="Give an API key a new secret; the old one stays valid for an overlap",
-        request=RotateBody,
-        responses=ApiKeyWithSecret,
-    )
+    @extend_schema(operation_id="api_keys_rotate", request=RotateBody, responses=ApiKeyWithSecret)
     def post(self, request: Request, key_id: UUID) -> Response:
-        body = RotateBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        seconds = body.validated_data["overlap_seconds"]
+        seconds = self.valid(RotateBody)["overlap_seconds"]
         overlap = None if seconds is None else timedelta(seconds=seconds)
         return _with_secret(api_keys.rotate(self.caller, key_id, overlap=overlap))
 

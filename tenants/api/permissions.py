@@ -9,6 +9,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from notification_service.lib.errors import NotAuthenticated
+from tenants.callers import Caller
 from tenants.permissions import Permission
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class HasPermission(BasePermission):
         needed = required_permission(view, request.method or "GET")
         if needed == PUBLIC:
             return True
-        if request.auth is None:
+        caller = request.auth
+        if not isinstance(caller, Caller):
             raise NotAuthenticated
         if needed is None and not hasattr(view, (request.method or "").lower()):
             return True  # there is nothing to guard: the answer is 405
-        return isinstance(needed, Permission) and request.auth.may(needed)
+        return isinstance(needed, Permission) and caller.may(needed)

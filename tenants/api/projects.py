@@ -34,38 +34,24 @@ class Project(serializers.ModelSerializer[Tenant]):
         read_only_fields = [name for name in fields if name not in projects.EDITABLE]
 
 
-class ProjectView(TenantView):
+@extend_schema(tags=["project"])
+class ProjectDetail(TenantView):
+    """The caller's tenant."""
+
     permissions = {
         "GET": Permission.PROJECT_READ,
         "PUT": Permission.PROJECT_MANAGE,
         "PATCH": Permission.PROJECT_MANAGE,
     }
 
-    @extend_schema(operation_id="project_get", tags=["project"], summary="The caller's tenant", responses=Project)
+    @extend_schema(operation_id="project_retrieve", responses=Project)
     def get(self, request: Request) -> Response:
-        return Response(Project(projects.get(self.tenant_id)).data)
+        return Response(Project(projects.get(self.caller)).data)
 
-    @extend_schema(
-        operation_id="project_replace",
-        tags=["project"],
-        summary="Describe the tenant",
-        request=Project,
-        responses=Project,
-    )
+    @extend_schema(operation_id="project_replace", request=Project, responses=Project)
     def put(self, request: Request) -> Response:
-        return self._update(request, partial=False)
+        return Response(Project(projects.update(self.caller, **self.valid(Project))).data)
 
-    @extend_schema(
-        operation_id="project_update",
-        tags=["project"],
-        summary="Change some of the tenant's description",
-        request=Project,
-        responses=Project,
-    )
+    @extend_schema(operation_id="project_update", request=Project(partial=True), responses=Project)
     def patch(self, request: Request) -> Response:
-        return self._update(request, partial=True)
-
-    def _update(self, request: Request, *, partial: bool) -> Response:
-        body = Project(projects.get(self.tenant_id), data=request.data, partial=partial)
-        body.is_valid(raise_exception=True)
-        return Response(Project(projects.update(self.caller, **body.validated_data)).data)
+        return Response(Project(projects.update(self.caller, **self.valid(Project, partial=True))).data)

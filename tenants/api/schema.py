@@ -10,7 +10,7 @@ from drf_spectacular.openapi import AutoSchema
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
     target_class = "tenants.authentication.ApiKeyAuthentication"
-    name = ["ApiKey", "ApiSecret"]  # noqa: RUF012 - the base class says list
+    name = ["ApiKey", "ApiSecret"]
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         return [

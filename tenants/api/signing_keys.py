@@ -13,13 +13,14 @@ from tenants.api.views import ServiceView
 _CACHE_SECONDS = 300
 
 
-class JwksView(ServiceView):
+class Jwks(ServiceView):
+    """The public keys of the service's own tokens (RFC 7517)."""
+
     permissions = PUBLIC
 
     @extend_schema(
         operation_id="jwks",
         tags=["auth"],
-        summary="The public keys of the service's own tokens (RFC 7517)",
         responses={200: {"type": "object", "properties": {"keys": {"type": "array", "items": {"type": "object"}}}}},
     )
     def get(self, request: Request) -> Response:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import jwt
 import pytest
-from django.core.cache import cache  # noqa: F401 - keeps the import order of the settings
+from django.utils import timezone
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from notification_service.lib.scope import platform_scope
 from tenants import signing_keys
-from tenants.models import AuditLog, Membership, RefreshToken, Role, Tenant, TenantStatus, User
+from tenants.models import AuditLog, Membership, RefreshToken, Role, SigningKey, Tenant, TenantStatus, User
+from tenants.tokens import issue_access_token
 from tests.conftest import Persona, bearer_client
 
 PASSWORD = "correct horse battery"
@@ -135,9 +137,7 @@ def test_an_expired_token_in_the_header_is_no_obstacle_to_signing_in(db: None) -
 def test_failures_are_throttled_by_email_from_anywhere(db: None) -> None:
     register()
     codes = [
-        post(
-            "login", {"email": "ada@example.com", "password": "wrong"}, REMOTE_ADDR=f"192.0.2.{number}"
-        ).status_code
+        post("login", {"email": "ada@example.com", "password": "wrong"}, REMOTE_ADDR=f"192.0.2.{number}").status_code
         for number in range(11)
     ]
     assert codes == [401] * 10 + [429]
@@ -148,9 +148,7 @@ def test_failures_are_throttled_by_email_from_anywhere(db: None) -> None:
 
 
 def test_attempts_are_throttled_by_address(db: None) -> None:
-    codes = [
-        post("login", {"email": f"{number}@example.com", "password": "wrong"}).status_code for number in range(31)
-    ]
+    codes = [post("login", {"email": f"{number}@example.com", "password": "wrong"}).status_code for number in range(31)]
     assert codes == [401] * 30 + [429]
 
 
@@ -284,16 +282,7 @@ def test_keys_rotate_without_anybody_noticing(admin: Persona, make_persona: Call
     assert admin.client.get("/api/v1/auth/me").json()["code"] == "invalid_token"
 
 
-def test_a_key_verifies_for_as_long_as_its_longest_token(
-    tenant: Tenant, make_member: Callable[..., User]
-) -> None:
-    from datetime import timedelta
-
-    from django.utils import timezone
-
-    from tenants.models import SigningKey
-    from tenants.tokens import issue_access_token
-
+def test_a_key_verifies_for_as_long_as_its_longest_token(tenant: Tenant, make_member: Callable[..., User]) -> None:
     kid = signing_keys.signer().kid
     issue_access_token(make_member(tenant), tenant, Role.ADMIN, timedelta(days=40))
     signing_keys.rotate()
