@@ -17,8 +17,6 @@ def script(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[st
     tools.mkdir()
     for tool in TOOLS:
         (tools / tool).symlink_to(shutil.which(tool) or tool)
-            Path("/usr/bin") / tool if (Path("/usr/bin") / tool).exists() else Path("/bin") / tool
-        )
     return subprocess.run(
         ["sh", str(ROOT / "scripts" / "setup.sh")],
         env={"PATH": str(tools), "VENV": str(tmp_path / "venv"), **environment},
