@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from notification_service.lib.errors import PermissionDenied
 from tenants.permissions import Permission
 
 Mode = Literal["live", "test"]
@@ -15,18 +16,24 @@ Mode = Literal["live", "test"]
 class Caller:
     """An authenticated caller. ``tenant_id`` is None only for platform staff outside every tenant.
 
-    ``actor_type`` is ``user``, ``api_key`` or ``system``; ``actor_id`` the id at whoever issued it (a person of an
-    outside issuer is no row of ours); ``mode`` is ``test`` for test API keys: nothing they send reaches a real provider.
+    ``actor_type`` is ``user``, ``service`` (a service account of an outside issuer), ``api_key`` or ``system``;
+    ``actor_id`` is the id at whoever issued it (a person of an outside issuer is no row of ours); ``mode`` is ``test``
+    for test API keys: nothing they send reaches a real provider.
     """
 
     tenant_id: UUID | None
-    actor_type: Literal["user", "api_key", "system"]
+    actor_type: Literal["user", "service", "api_key", "system"]
     actor_id: str
     actor_label: str = ""
+    email: str = ""
     role: str = ""
     platform_role: str = ""
     permissions: frozenset[Permission] = field(default=frozenset())
     mode: Mode = "live"
+    # Whose word this is: our own issuer's name, an outside one's, or empty for API keys and ourselves.
+    issuer: str = ""
+    # The session (family of refresh tokens) that a locally issued token belongs to.
+    session_id: UUID | None = None
 
     # What Django REST framework expects of ``request.user``.
     @property
@@ -46,9 +53,9 @@ class Caller:
         return permission in self.permissions
 
     def required_tenant_id(self) -> UUID:
-        """Return the tenant. Raises ``RuntimeError`` for a caller without one (a view that forgot to ask)."""
+        """Return the tenant. Raises ``PermissionDenied`` for a caller without one."""
         if self.tenant_id is None:
-            raise RuntimeError("this caller belongs to no tenant")
+            raise PermissionDenied("This resource belongs to a tenant, and you act for none.", code="no_tenant")
         return self.tenant_id
 
 

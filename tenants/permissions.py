@@ -37,18 +37,20 @@ class Permission(StrEnum):
 
 _PLATFORM = frozenset({Permission.PLATFORM_READ, Permission.PLATFORM_MANAGE})
 _TENANT = frozenset(Permission) - _PLATFORM
-_SENDER = frozenset({
-    Permission.SELF,
-    Permission.NOTIFICATIONS_READ,
-    Permission.NOTIFICATIONS_WRITE,
-    Permission.TEMPLATES_READ,
-    Permission.CAMPAIGNS_READ,
-    Permission.EVENTS_READ,
-    Permission.EVENTS_WRITE,
-    Permission.USERS_READ,
-    Permission.ANALYTICS_READ,
-    Permission.PROJECT_READ,
-})
+_SENDER = frozenset(
+    {
+        Permission.SELF,
+        Permission.NOTIFICATIONS_READ,
+        Permission.NOTIFICATIONS_WRITE,
+        Permission.TEMPLATES_READ,
+        Permission.CAMPAIGNS_READ,
+        Permission.EVENTS_READ,
+        Permission.EVENTS_WRITE,
+        Permission.USERS_READ,
+        Permission.ANALYTICS_READ,
+        Permission.PROJECT_READ,
+    }
+)
 
 #: ``root-admin`` is what the Auth Service calls an owner.
 ROLE_PERMISSIONS: Final[Mapping[str, frozenset[Permission]]] = {

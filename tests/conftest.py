@@ -8,11 +8,14 @@ from uuid import UUID
 
 import pytest
 from django.core.cache import cache
+from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
+from tenants import signing_keys
 from tenants.models import Membership, Role, Tenant, TenantStatus, User
+from tenants.tokens import issue_access_token, issue_platform_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,18 @@ class Persona:
         return self.tenant.id
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The signing key outlives the tests: making one takes a tenth of a second."""
+    with django_db_blocker.unblock():
+        signing_keys.signer()
+
+
 @pytest.fixture(autouse=True)
 def _clean_shared_state() -> None:
     """Rate limits, wake-up tokens and caches of one test are nobody else's."""
     cache.clear()
+    signing_keys.forget_copies()
     attempt(lambda client: client.flushdb())
 
 
@@ -67,3 +78,39 @@ def make_member(db: None) -> Callable[..., User]:
         return user
 
     return make
+
+
+@pytest.fixture
+def make_persona(make_member: Callable[..., User]) -> Callable[..., Persona]:
+    """Make a person with a role in a tenant, and a client that is signed in as them."""
+
+    def make(tenant: Tenant, role: str = Role.ADMIN, email: str | None = None) -> Persona:
+        user = make_member(tenant, role, email)
+        return Persona(tenant, user, bearer_client(issue_access_token(user, tenant, role)))
+
+    return make
+
+
+@pytest.fixture
+def admin(tenant: Tenant, make_persona: Callable[..., Persona]) -> Persona:
+    """An admin of the tenant ``acme``."""
+    return make_persona(tenant, Role.ADMIN)
+
+
+@pytest.fixture
+def stranger(other_tenant: Tenant, make_persona: Callable[..., Persona]) -> Persona:
+    """An admin of another tenant, who must never see a thing of ``acme``."""
+    return make_persona(other_tenant, Role.ADMIN)
+
+
+@pytest.fixture
+def platform_client(db: None) -> APIClient:
+    """A client signed in as a platform super admin."""
+    return bearer_client(issue_platform_token(User.objects.create_superuser("root@platform.example")))
+
+
+def bearer_client(token: str) -> APIClient:
+    """Return a client that sends a bearer token."""
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client

@@ -15,7 +15,9 @@ from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
 
 
 class FailureReason(StrEnum):
@@ -36,12 +38,14 @@ class FailureReason(StrEnum):
         return self in _RETRYABLE
 
 
-_RETRYABLE = frozenset({
-    FailureReason.NETWORK_ERROR,
-    FailureReason.PROVIDER_ERROR,
-    FailureReason.RATE_LIMITED,
-    FailureReason.UNKNOWN_ERROR,
-})
+_RETRYABLE = frozenset(
+    {
+        FailureReason.NETWORK_ERROR,
+        FailureReason.PROVIDER_ERROR,
+        FailureReason.RATE_LIMITED,
+        FailureReason.UNKNOWN_ERROR,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +111,28 @@ class SendResult:
 class CredentialSchema(BaseModel):
     """What a tenant enters to use a provider. Secret fields are ``SecretStr``: masked wherever they are shown."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
 
     @classmethod
     def secret_fields(cls) -> frozenset[str]:
         """Names of the fields that never leave the service in clear."""
-        return frozenset(
-            name for name, info in cls.model_fields.items() if "SecretStr" in str(info.annotation)
-        )
+        return frozenset(name for name, info in cls.model_fields.items() if "SecretStr" in str(info.annotation))
 
     def reveal(self) -> dict[str, Any]:
         """Return the payload with its secrets in clear: only to encrypt it or to talk to the provider."""
         payload = self.model_dump(mode="python")
         return {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for name, value in payload.items()
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in payload.items()
         }
+
+
+def field_errors(error: ValidationError) -> dict[str, list[str]]:
+    """Return a schema's errors as sentences by field, without the input that caused them (it may be a secret)."""
+    found: dict[str, list[str]] = {}
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        name = ".".join(str(part) for part in item["loc"]) or "credentials"
+        found.setdefault(name, []).append(item["msg"].removeprefix("Value error, "))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,10 @@ class Provider(ABC, Generic[C]):
     #: How many messages of one chunk are in flight at the same time.
     concurrency: ClassVar[int] = 32
 
+    def __init__(self, *, network_policy: NetworkPolicy = PUBLIC_ONLY) -> None:
+        #: Which addresses a host that a tenant supplied may have.
+        self.network_policy = network_policy
+
     @abstractmethod
     async def send(self, message: OutgoingMessage, credential: C) -> SendResult:
         """Send one message. Never raises for what the provider or the network does: that is a result."""
@@ -197,5 +211,5 @@ class Provider(ABC, Generic[C]):
             duration_ms=round((time.monotonic() - started) * 1000),
         )
 
-    async def aclose(self) -> None:  # noqa: B027 - most providers hold nothing open
+    async def aclose(self) -> None:
         """Close every connection that this provider keeps open."""

@@ -8,14 +8,16 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from notification_service.lib.errors import PermissionDenied
 from notification_service.lib.scope import tenant_scope
+from tenants.api.pagination import PageOrCursorPagination
 from tenants.api.permissions import PUBLIC, required_permission
 from tenants.callers import Caller
 from tenants.permissions import Permission
@@ -33,6 +35,12 @@ class ServiceView(APIView):
         """Who is calling; only in views that are not public."""
         caller: Caller = self.request.auth  # type: ignore[assignment]
         return caller
+
+    def valid(self, serializer: type[BaseSerializer[Any]], *, partial: bool = False) -> dict[str, Any]:
+        """Return the request's body, validated. Raises ``ValidationError`` naming the fields."""
+        checked = serializer(data=self.request.data, partial=partial)
+        checked.is_valid(raise_exception=True)
+        return dict(checked.validated_data)
 
 
 class TenantView(ServiceView):
@@ -52,9 +60,7 @@ class TenantView(ServiceView):
         super().initial(request, *args, **kwargs)
         if required_permission(self, request.method or "GET") == PUBLIC:
             return
-        tenant_id = self.caller.tenant_id
-        if tenant_id is None:
-            raise PermissionDenied("This resource belongs to a tenant, and you act for none.", code="no_tenant")
+        tenant_id = self.caller.required_tenant_id()
         structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id))
         self._scope.enter_context(tenant_scope(tenant_id))
 
@@ -63,7 +69,8 @@ class TenantView(ServiceView):
             transaction.set_rollback(True)
         return super().handle_exception(exc)
 
-    @property
-    def tenant_id(self) -> UUID:
-        """The caller's tenant."""
-        return self.caller.required_tenant_id()
+    def paginated(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]]) -> Response:
+        """Return one page of rows, as the query asks (``page``, ``page_size``, ``cursor``)."""
+        pages = PageOrCursorPagination()
+        page = pages.paginate_queryset(rows, self.request, self)
+        return pages.get_paginated_response(serializer(page, many=True).data)

@@ -17,6 +17,8 @@ class SigningKey(UUIDModel):
     public_pem = models.TextField()
     private_pem_encrypted = models.BinaryField()
     created_at = models.DateTimeField(auto_now_add=True)
+    # No token that it signed lasts longer than this.
+    tokens_until = models.DateTimeField(null=True, blank=True)
     # From this moment the key neither signs nor verifies.
     retired_at = models.DateTimeField(null=True, blank=True)
 

@@ -1,0 +1,181 @@
+"""The email channel: subject, text and HTML, with placeholders."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from notifications.channels.base import Channel, CompiledContent, ContentError
+from notifications.channels.placeholders import Placeholder, Text, compile_text
+from notifications.providers.addresses import normalise_email
+from notifications.providers.html_text import html_to_text
+
+#: RFC 5322 §2.1.1: a line has at most 998 characters.
+MAX_SUBJECT = 998
+MAX_FROM_NAME = 200
+#: Octets of a body, after the values are filled in.
+MAX_BODY = 1024 * 1024
+
+_TAGS = (
+    "a|abbr|address|article|b|big|blockquote|body|br|button|center|code|col|dd|del|div|dl|dt|em|figure|font|footer|form"
+    "|h[1-6]|head|header|hr|html|i|img|ins|li|link|main|meta|nav|ol|p|picture|pre|q|s|section|small|span|strike|strong"
+    "|style|sub|sup|table|tbody|td|tfoot|th|thead|title|tr|tt|u|ul|video|wbr"
+)
+#: An opening or closing tag that HTML knows, a doctype or a comment: ``<ada@example.com>`` and ``a < b`` are none.
+_MARKUP = re.compile(rf"<(?:!doctype\b|!--|/?(?:{_TAGS})(?:\s[^<>]*)?/?>)", re.IGNORECASE)
+#: White space and control characters, line separators of Unicode among them.
+_BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+_Body = Annotated[str, StringConstraints(max_length=MAX_BODY)]
+
+
+class EmailContent(BaseModel):
+    """What an email says. Every field may hold placeholders; at least one of the first four must not be empty."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    subject: str | None = Field(None, max_length=MAX_SUBJECT, description="One line; line breaks become spaces.")
+    body: _Body | None = Field(
+        None, description="HTML if it contains a tag, else plain text. `html` and `text` win over it."
+    )
+    html: _Body | None = Field(None, description="The HTML body. Values of placeholders are escaped.")
+    text: _Body | None = Field(None, description="The plain-text body; made from the HTML if it is not given.")
+    reply_to: str | None = Field(None, max_length=320, description="Address that answers go to.")
+    from_name: str | None = Field(None, max_length=MAX_FROM_NAME, description="Name shown with the sender's address.")
+
+
+class CompiledEmail(CompiledContent):
+    """An email whose placeholders are found, and whose plain-text alternative is prepared."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        source = {name: value for name, value in content.items() if value}
+        body = source.get("body")
+        markup, plain = source.get("html"), source.get("text")
+        names = {"html": "html", "text": "text"}
+        if body and not (markup and plain):
+            if markup is None and _MARKUP.search(body):
+                markup, names["html"] = body, "body"
+            elif plain is None and not _MARKUP.search(body):
+                plain, names["text"] = body, "body"
+        self._subject = compile_text(source.get("subject", ""), "subject")
+        self._html = compile_text(markup, names["html"]) if markup else None
+        if plain is not None:
+            self._text = compile_text(plain, names["text"])
+        else:
+            self._text = _text_of(self._html) if self._html else compile_text("", "text")
+        self._reply_to = compile_text(source.get("reply_to", ""), "reply_to")
+        self._from_name = compile_text(source.get("from_name", ""), "from_name")
+        used = (self._subject, self._html, self._text, self._reply_to, self._from_name)
+        self.placeholders = frozenset(name for text in used if text for name in text.placeholders)
+
+    def render(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``{"subject", "text", "html", "reply_to", "from_name"}``; see ``CompiledContent.render``.
+
+        Runs of white space and control characters in the subject and in the sender's name become one space, so that
+        no value can start a header of its own.
+        """
+        reply_to = self._reply_to.render(context).strip()
+        return {
+            "subject": _one_line(self._subject.render(context), "subject", MAX_SUBJECT),
+            "text": _bounded(self._text.render(context), self._text.field),
+            "html": _bounded(self._html.render(context, html.escape), self._html.field) if self._html else None,
+            "reply_to": _reply_address(reply_to) if reply_to else None,
+            "from_name": _one_line(self._from_name.render(context), "from_name", MAX_FROM_NAME) or None,
+        }
+
+
+class EmailChannel(Channel):
+    """Email."""
+
+    key: ClassVar[str] = "email"
+    label: ClassVar[str] = "Email"
+    providers: ClassVar[tuple[str, ...]] = ("smtp", "console")
+    content: ClassVar[type[BaseModel]] = EmailContent
+
+    def normalise_address(self, address: str, *, region: str | None = None) -> str:
+        """Return a bare address with its domain in lower case; ``Name <a@b>`` is refused. Raises ``ContentError``."""
+        try:
+            return normalise_email(address)
+        except ValueError as error:
+            raise ContentError(str(error), field="recipient") from None
+
+    def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that are set, checked. Raises ``ContentError`` naming the field."""
+        try:
+            valid = EmailContent.model_validate(dict(content)).model_dump(exclude_none=True)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = ".".join(str(part) for part in first["loc"]) or "content"
+            known = ", ".join(EmailContent.model_fields)
+            extra = f" The fields are {known}." if first["type"] == "extra_forbidden" else ""
+            raise ContentError(f"{name}: {first['msg']}.{extra}", field=name) from None
+        if not any(valid.get(name, "").strip() for name in ("subject", "body", "html", "text")):
+            raise ContentError("An email needs a subject or a body.", field="subject")
+        return valid
+
+    def compile(self, content: Mapping[str, Any]) -> CompiledEmail:
+        """Find the placeholders. Raises ``ContentError`` for a malformed one."""
+        return CompiledEmail(content)
+
+
+def _one_line(text: str, field: str, limit: int) -> str:
+    line = _BREAKS.sub(" ", text).strip()
+    if len(line) > limit:
+        raise ContentError(f"The {field} has {len(line)} characters; at most {limit} are allowed.", field=field)
+    return _encodable(line, field)
+
+
+def _bounded(text: str, field: str) -> str:
+    if len(text) > MAX_BODY or (len(text) * 4 > MAX_BODY and len(text.encode("utf-8", "replace")) > MAX_BODY):
+        raise ContentError(f"The {field} is larger than {MAX_BODY // 1024} KiB.", field=field)
+    return _encodable(text, field)
+
+
+def _encodable(text: str, field: str) -> str:
+    if not text.isascii() and _SURROGATE.search(text):
+        raise ContentError(f"The {field} has a character that is not valid Unicode.", field=field)
+    return text
+
+
+@lru_cache(maxsize=256)
+def _reply_address(address: str) -> str:
+    try:
+        return normalise_email(address)
+    except ValueError as error:
+        raise ContentError(str(error), field="reply_to") from None
+
+
+#: Private-use characters that stand for the n-th placeholder while HTML is turned into text.
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+
+
+def _text_of(markup: Text) -> Text:
+    """Return the plain-text alternative of compiled HTML, with the same placeholders where its reader sees them.
+
+    It is made from the template and not from every message, because parsing HTML is the dearest step of a message.
+    """
+    return _cached_text_of(markup) if markup.cached else _make_text(markup)
+
+
+def _make_text(markup: Text) -> Text:
+    slots: list[Placeholder] = []
+    pieces = []
+    for part in markup.parts:
+        if isinstance(part, Placeholder):
+            pieces.append(f"{_OPEN}{len(slots)}{_CLOSE}")
+            slots.append(part)
+        else:
+            pieces.append(part.replace(_OPEN, "").replace(_CLOSE, ""))
+    found = _MARK.split(html_to_text("".join(pieces)))
+    parts = (slots[int(piece)] if index % 2 else piece for index, piece in enumerate(found))
+    return Text(tuple(part for part in parts if part != ""), markup.field)
+
+
+_cached_text_of = lru_cache(maxsize=512)(_make_text)

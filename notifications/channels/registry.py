@@ -1,0 +1,13 @@
+"""All channels, by key."""
+
+from __future__ import annotations
+
+from notification_service.lib.registry import Registry
+from notifications.channels.base import Channel
+from notifications.channels.email import EmailChannel
+
+_ALL: tuple[type[Channel], ...] = (EmailChannel,)
+
+channels: Registry[Channel] = Registry("channel")
+for _channel in _ALL:
+    channels.register(_channel.key, _channel())

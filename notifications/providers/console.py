@@ -1,0 +1,42 @@
+"""Console: writes one line to the log and accepts. For test traffic where there is no sandbox."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+from notifications.providers.base import CredentialSchema, OutgoingMessage, Provider, SendResult
+
+logger = logging.getLogger(__name__)
+
+
+class ConsoleCredential(CredentialSchema):
+    """Nothing is needed."""
+
+
+def mask_recipient(recipient: str) -> str:
+    """Return enough of an address to recognise it and too little to use it: ``a•••@example.com``, ``+•••12``."""
+    local, at, domain = recipient.rpartition("@")
+    if at:
+        return f"{local[:1]}•••@{domain}"
+    return f"{recipient[:1]}•••{recipient[-2:]}" if len(recipient) > 6 else "•••"
+
+
+class ConsoleProvider(Provider[ConsoleCredential]):
+    """Accepts every message and sends none."""
+
+    key: ClassVar[str] = "console"
+    label: ClassVar[str] = "Console"
+    channel: ClassVar[str] = "email"
+    schema: ClassVar[type[CredentialSchema]] = ConsoleCredential
+
+    async def send(self, message: OutgoingMessage, credential: ConsoleCredential) -> SendResult:
+        """Log the message's id and its masked recipient; content is never logged."""
+        logger.info(
+            "message %s to %s accepted by the console", message.id, _one_line(mask_recipient(message.recipient))
+        )
+        return SendResult.success(response="written to the log, not sent", provider_message_id=str(message.id))
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)

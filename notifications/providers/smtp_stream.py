@@ -1,0 +1,273 @@
+"""Many messages over one SMTP connection, as few round trips as the server allows.
+
+With PIPELINING (RFC 2920) the end of one message and the envelope of the next travel in one write, so that a steady
+stream costs one round trip a message. Without it, every command waits for its answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from notifications.providers.base import FailureReason, OutgoingMessage, SendResult
+from notifications.providers.smtp_answers import Answers
+from notifications.providers.smtp_client import Connection, Reply
+
+#: Seconds of patience for a body are its size over this many octets a second, on top of the time-out.
+SLOWEST_UPLOAD = 32_768
+#: Messages after which a connection is closed; large providers close theirs at about that number.
+MESSAGES_PER_CONNECTION = 500
+
+_BARE_NEWLINE = re.compile(rb"\r\n|\r|\n")
+_LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
+
+
+def wire_body(data: bytes) -> bytes:
+    """Return a message as DATA wants it (RFC 5321 §4.5.2): CRLF only, leading dots doubled, the final dot added.
+
+    Bare CR and LF become line ends, so that no server can see an end of data where there is none ("smuggling").
+    """
+    if not data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r"):
+        data = _BARE_NEWLINE.sub(b"\r\n", data)
+    if data.startswith(b".") or b"\n." in data:
+        data = _LEADING_DOT.sub(b"..", data)
+    return data + (b".\r\n" if data.endswith(b"\r\n") or not data else b"\r\n.\r\n")
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One message on its way. ``sender`` and ``recipient`` are wire addresses; ``body`` is what ``wire_body`` gave."""
+
+    message: OutgoingMessage
+    sender: str
+    recipient: str
+    body: bytes
+    #: Fresh connections that broke under it before its body was written.
+    breaks: int = 0
+
+
+class Unsendable(Exception):
+    """The server can not take this message, as its EHLO says."""
+
+
+def envelope(delivery: Delivery, extensions: dict[str, str]) -> tuple[bytes, bytes, bytes]:
+    """Return MAIL, RCPT and DATA for a delivery. Raises ``Unsendable`` if an extension that it needs is missing."""
+    options = ""
+    if "SIZE" in extensions:
+        limit = extensions["SIZE"].strip()
+        if limit.isascii() and limit.isdigit() and 0 < int(limit) < len(delivery.body):
+            raise Unsendable(f"the message has {len(delivery.body)} octets, the server takes {int(limit)}")
+        options += f" SIZE={len(delivery.body)}"
+    if not delivery.body.isascii():
+        if "8BITMIME" not in extensions:
+            raise Unsendable("the message has 8-bit octets, and the server does not offer 8BITMIME")
+        options += " BODY=8BITMIME"
+    if not (delivery.sender + delivery.recipient).isascii():
+        if "SMTPUTF8" not in extensions:
+            raise Unsendable("the address is not ASCII, and the server does not offer SMTPUTF8")
+        options += " SMTPUTF8"
+    return (
+        f"MAIL FROM:<{delivery.sender}>{options}\r\n".encode(),
+        f"RCPT TO:<{delivery.recipient}>\r\n".encode(),
+        b"DATA\r\n",
+    )
+
+
+class Run:
+    """The messages of one call, shared by its connections: each message is settled exactly once."""
+
+    def __init__(
+        self,
+        messages: Sequence[OutgoingMessage],
+        prepare: Callable[[OutgoingMessage], Delivery],
+        answers: Answers,
+        on_result: Callable[[OutgoingMessage, SendResult], None],
+    ) -> None:
+        self.answers = answers
+        #: What ended the last connection that could not be opened or kept.
+        self.failure = SendResult.failure(FailureReason.UNKNOWN_ERROR, "the message was not sent")
+        self.unsettled = len(messages)
+        self._source: Iterator[OutgoingMessage] = iter(messages)
+        self._returned: deque[Delivery] = deque()
+        self._prepare = prepare
+        self._on_result = on_result
+        self.callback_error: Exception | None = None
+
+    def take(self) -> Delivery | None:
+        """Return the next delivery, or None if there is none. Messages that can not be built are settled here."""
+        if self._returned:
+            return self._returned.popleft()
+        for message in self._source:
+            try:
+                return self._prepare(message)
+            except ValueError as error:
+                self.settle(message, SendResult.failure(FailureReason.CONTENT_ERROR, self.answers.words(str(error))))
+            except Exception as error:  # a bug in building one message is no reason to lose the others
+                self.settle(message, self.answers.broken(error))
+        return None
+
+    def give_back(self, delivery: Delivery) -> None:
+        """Put a delivery whose body was not written in front of the others."""
+        self._returned.appendleft(delivery)
+
+    def has_more(self) -> bool:
+        """Whether ``take`` would return something."""
+        if (delivery := self.take()) is None:
+            return False
+        self.give_back(delivery)
+        return True
+
+    def settle(self, message: OutgoingMessage, result: SendResult) -> None:
+        """Report a result. An error of the callback is kept for the end: it must not cost others their results."""
+        self.unsettled -= 1
+        try:
+            self._on_result(message, result)
+        except Exception as error:
+            self.callback_error = self.callback_error or error
+
+
+class Closing(ConnectionError):
+    """The server said 421 and closes the connection; the message that it said it to is settled."""
+
+    def __init__(self) -> None:
+        super().__init__("the server closed the connection")
+
+
+class Stream:
+    """Sends deliveries of a run over one connection until there are no more, it is worn out, or it breaks."""
+
+    def __init__(self, connection: Connection, run: Run) -> None:
+        self._connection = connection
+        self._run = run
+        #: Its body is being written or waits for its answer.
+        self._closing: Delivery | None = None
+        #: Its envelope may be written, its body is not.
+        self._opening: Delivery | None = None
+
+    async def run(self) -> None:
+        """Send. Raises what broke the connection, after every message that was on it is settled or given back."""
+        try:
+            if "PIPELINING" in self._connection.extensions:
+                await self._pipelined()
+            else:
+                await self._step_by_step()
+        except Exception as error:
+            self._clean_up(error)
+            raise
+
+    def _clean_up(self, error: Exception) -> None:
+        if self._closing:
+            self._run.settle(self._closing.message, self._run.answers.broken(error, ambiguous=True))
+        if self._opening:
+            # An idle connection that had died is nobody's fault; a second fresh one that breaks is the result.
+            self._opening.breaks += not self._connection.reused
+            if self._opening.breaks > 1:
+                self._run.settle(self._opening.message, self._run.answers.broken(error))
+            else:
+                self._run.give_back(self._opening)
+        self._closing = self._opening = None
+
+    def _next(self) -> tuple[bytes, bytes, bytes] | None:
+        """Make the next delivery that this server can take the one that opens; return its commands."""
+        self._opening = None
+        if self._connection.answered >= MESSAGES_PER_CONNECTION:
+            return None
+        while delivery := self._run.take():
+            try:
+                commands = envelope(delivery, self._connection.extensions)
+            except Unsendable as error:
+                result = SendResult.failure(FailureReason.CONTENT_ERROR, self._run.answers.words(str(error)))
+                self._run.settle(delivery.message, result)
+            else:
+                self._opening = delivery
+                return commands
+        return None
+
+    async def _pipelined(self) -> None:
+        connection = self._connection
+        commands = self._next()
+        if commands:
+            connection.write(b"".join(commands))
+        skip = 0  # answers to RSET and to an empty message, which mean nothing
+        while self._opening:
+            await self._final()
+            for _ in range(skip):
+                await connection.reply()
+            skip = 0
+            answers = [await connection.reply(), await connection.reply(), await connection.reply()]
+            if not (refusal := _refusal(answers)):
+                commands = self._advance()
+                continue
+            rescue = b"RSET\r\n"
+            skip = 1
+            if answers[2].code == 354:  # it wants a message after all: an empty one, which has no recipient
+                rescue, skip = b".\r\nRSET\r\n", 2
+            self._refuse(*refusal)
+            commands = self._next()
+            connection.write(rescue + b"".join(commands or ()))
+        await self._final()
+        for _ in range(skip):
+            await connection.reply()
+
+    def _advance(self) -> tuple[bytes, bytes, bytes] | None:
+        """Write the body of the delivery that opens, and the envelope of the next one behind it."""
+        current = self._opening
+        assert current is not None  # noqa: S101 - narrows the type
+        if self._connection.error:  # known before a byte of the body was written: nothing is ambiguous
+            raise self._connection.error
+        self._closing = current
+        commands = self._next()
+        self._connection.write(current.body + b"".join(commands or ()))
+        return commands
+
+    async def _step_by_step(self) -> None:
+        connection = self._connection
+        while commands := self._next():
+            for stage, command, wanted in zip(_STAGES, commands, _WANTED, strict=True):
+                connection.write(command)
+                reply = await connection.reply()
+                if not wanted <= reply.code < wanted + 100:
+                    self._refuse(stage, reply)
+                    await connection.command(b"RSET")
+                    break
+            else:
+                self._closing, self._opening = self._opening, None
+                assert self._closing is not None  # noqa: S101 - narrows the type
+                connection.write(self._closing.body)
+                await self._final()
+
+    def _refuse(self, stage: str, reply: Reply) -> None:
+        """Settle the delivery that opens with a refusal."""
+        assert self._opening is not None  # noqa: S101 - narrows the type
+        refused, self._opening = self._opening, None
+        self._connection.count()
+        self._run.settle(refused.message, self._run.answers.refused(stage, reply))
+        if reply.code == 421:
+            raise Closing
+
+    async def _final(self) -> None:
+        """Await the answer to the body that was written last, if there is one."""
+        if not self._closing:
+            return
+        reply = await self._connection.reply(extra=len(self._closing.body) / SLOWEST_UPLOAD)
+        done, self._closing = self._closing, None
+        self._connection.count()
+        answers = self._run.answers
+        accepted = 200 <= reply.code < 300
+        self._run.settle(done.message, answers.accepted(reply) if accepted else answers.refused("message", reply))
+        if reply.code == 421:
+            raise Closing
+
+
+_STAGES = ("mail", "rcpt", "data")
+_WANTED = (200, 200, 300)
+
+
+def _refusal(answers: list[Reply]) -> tuple[str, Reply] | None:
+    """Return the first of three answers that is a refusal, with its stage."""
+    for stage, reply, wanted in zip(_STAGES, answers, _WANTED, strict=True):
+        if not wanted <= reply.code < wanted + 100:
+            return stage, reply
+    return None
