@@ -98,11 +98,11 @@ def harness(tmp_path: Path) -> Harness:
 def test_what_is_killed_comes_back(harness: Harness) -> None:
     def user() -> None:
         log = harness.directory / "logs" / "web.log"
-        harness.wait_for(lambda: "up" in log.read_text())
+        harness.wait_for(lambda: "up" in log.read_text().splitlines())
         pid = harness.state("web")["pid"]
         os.kill(pid, signal.SIGKILL)
         harness.wait_for(lambda: harness.state("web")["state"] == "ready" and harness.state("web")["pid"] != pid)
-        harness.wait_for(lambda: log.read_text().count("up") == 2)
+        harness.wait_for(lambda: log.read_text().splitlines().count("up") == 2)
 
     harness.run([harness.service("web", SLEEP)], user)
     assert "web │ [supervisor] was ended by SIGKILL; starts again in 0.5 s" in harness.terminal.getvalue()
