@@ -9,7 +9,7 @@ class NotificationServiceConfig(AppConfig):
     verbose_name = "Notification service"
 
     def ready(self) -> None:
-        import notification_service.checks  # noqa: F401, PLC0415 - registers the system checks
+        import notification_service.checks  # noqa: F401 - registers the system checks
 
 
 class AdminConfig(DjangoAdminConfig):

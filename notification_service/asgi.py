@@ -27,13 +27,13 @@ http = WSGIMiddleware(wsgi_application, workers=_THREADS)  # type: ignore[arg-ty
 websocket = URLRouter([])
 
 
-async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def application(scope: Any, receive: Any, send: Any) -> None:
     """Route one ASGI connection (ASGI 3.0: ``http``, ``websocket``, ``lifespan``)."""
     if scope["type"] == "http":
-        await http(scope, receive, send)  # type: ignore[arg-type]
+        await http(scope, receive, send)
     elif scope["type"] == "websocket":
         try:
-            await websocket(scope, receive, send)  # type: ignore[no-untyped-call]
+            await websocket(scope, receive, send)
         except ValueError:  # no such address
             await send({"type": "websocket.close", "code": 4404})
     elif scope["type"] == "lifespan":

@@ -50,7 +50,9 @@ def check_secrets(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
 
 
 @register(Tags.database)
-def check_role(app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+def check_role(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
+) -> list[CheckMessage]:
     """Refuse a database role that row-level security does not bind."""
     problems: list[CheckMessage] = []
     for alias in databases or []:

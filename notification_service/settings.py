@@ -1,6 +1,6 @@
 """Settings. Everything that differs between installations comes from the environment (see ``.env.example``).
 
-A variable ``NAME`` may also be given as ``NAME_FILE``: the path of a file that holds it (Docker and Kubernetes secrets).
+A variable ``NAME`` may also be given as ``NAME_FILE``: the path of a file that holds it (Docker, Kubernetes secrets).
 In production (``DEBUG=false``, the default) no secret has a usable default: ``notification_service/checks.py`` refuses
 to start and names what is missing.
 """
@@ -227,6 +227,12 @@ CELERY: dict[str, Any] = {
     "timezone": "UTC",
     "task_default_queue": "control",
     "task_publish_retry": False,
+    "beat_scheduler": "notification_service.celery:HeartbeatScheduler",
+    "beat_max_loop_interval": 5,
+    "beat_schedule": {
+        "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
+        "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
+    },
 }
 
 # --- Platform mail (to admins, about their credentials and keys) ----------------------------------------------------

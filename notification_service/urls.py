@@ -1,7 +1,11 @@
 """Every address of the service, with and without the trailing slash."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from notification_service.health import Health, Live
+from tenants.api.routing import route
 
 handler400 = "tenants.api.errors.bad_request"
 handler403 = "tenants.api.errors.forbidden"
@@ -9,5 +13,13 @@ handler404 = "tenants.api.errors.not_found"
 handler500 = "tenants.api.errors.server_error"
 
 urlpatterns = [
+    route("health", Live, "live"),
+    route("api/notifications/health/", Health, "health"),
+    path("", include("notifications.credentials.urls")),
+    path("", include("notifications.records.urls")),
+    route("api/schema/", SpectacularAPIView, "schema"),
+    route("api/docs/", SpectacularSwaggerView, "swagger"),
+    route("swagger/", SpectacularSwaggerView, "swagger-short"),
+    route("redoc/", SpectacularRedocView, "redoc"),
     path("admin/", admin.site.urls),
 ]

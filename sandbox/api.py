@@ -85,9 +85,11 @@ async def list_messages(request: web.Request) -> web.Response:
 @routes.delete("/api/messages")
 async def clear_messages(request: web.Request) -> web.Response:
     """Delete the messages that match the filters, all without a filter; answers how many there were."""
-    for name in request.query:
-        if name not in _FILTERS:  # a misspelt filter must not clear everything
+    for name, value in request.query.items():  # a misspelt or forgotten filter must not clear everything
+        if name not in _FILTERS:
             raise InvalidField(name, f"is not a filter; use {', '.join(sorted(_FILTERS))}")
+        if not value.strip():
+            raise InvalidField(name, "must not be empty")
     return web.json_response({"deleted": request.app[STORE].clear(_filters(request))})
 
 

@@ -8,7 +8,7 @@ import logging
 import re
 from typing import Any
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, syntax
 
 from sandbox.magic import Recipients, delay, is_dropped
 from sandbox.store import Store
@@ -45,6 +45,8 @@ class Handler:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Accept the recipient, unless it is a magic one that says otherwise."""
+        if address == "<>":
+            return "501 5.1.3 Bad recipient address: empty"
         refusal = self._recipients.refusal(address)
         if refusal is not None:
             return refusal
@@ -148,6 +150,7 @@ class Connection(SMTP):
             self._finish()
         await self._writer.drain()
 
+    @syntax("DATA")
     async def smtp_DATA(self, arg: str | None) -> None:
         """Read the message up to the lone dot and hand it to the handler."""
         if await self.check_helo_needed():

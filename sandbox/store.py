@@ -161,14 +161,14 @@ class Store:
         if not values:
             return self._count
         # The condition is made of constants above; values are bound.
-        row = self._db.execute(f"SELECT count(*) FROM messages m WHERE {where}", values).fetchone()  # noqa: S608
+        row = self._db.execute(f"SELECT count(*) FROM messages m WHERE {where}", values).fetchone()
         return int(row[0])
 
     def summaries(self, filters: Filters, limit: int) -> list[dict[str, Any]]:
         """Return matching messages, newest first, without their contents."""
         self.flush()
         where, values = filters.where()
-        query = f"SELECT {_SUMMARY} FROM messages m WHERE {where} ORDER BY m.id DESC LIMIT ?"  # noqa: S608
+        query = f"SELECT {_SUMMARY} FROM messages m WHERE {where} ORDER BY m.id DESC LIMIT ?"
         return [_summary(row) for row in self._db.execute(query, [*values, limit])]
 
     def messages(self, filters: Filters, limit: int) -> Iterator[dict[str, Any]]:
@@ -182,7 +182,7 @@ class Store:
         """Return one message with its contents, or None."""
         self.flush()
         row = self._db.execute(
-            f"SELECT {_SUMMARY}, b.raw, b.text, b.html, b.headers"  # noqa: S608
+            f"SELECT {_SUMMARY}, b.raw, b.text, b.html, b.headers"
             " FROM messages m JOIN bodies b ON b.id = m.body WHERE m.id = ?",
             (message_id,),
         ).fetchone()
@@ -220,10 +220,18 @@ class Store:
         self.flush()
         where, values = filters.where()
         with self._transaction():
-            deleted = self._db.execute(f"DELETE FROM messages AS m WHERE {where}", values).rowcount  # noqa: S608
-            self._db.execute("DELETE FROM bodies WHERE NOT EXISTS (SELECT 1 FROM messages WHERE body = bodies.id)")
-        self._count -= deleted
-        return deleted
+            if not values:  # without a condition SQLite drops whole tables at once
+                self._db.execute("DELETE FROM messages")
+                self._db.execute("DELETE FROM bodies")
+                deleted, self._count = self._count, 0
+                return deleted
+            query = f"DELETE FROM messages AS m WHERE {where} RETURNING body"
+            bodies = self._db.execute(query, values).fetchall()
+            self._db.executemany(
+                "DELETE FROM bodies WHERE id = ? AND NOT EXISTS (SELECT 1 FROM messages WHERE body = bodies.id)", bodies
+            )
+        self._count -= len(bodies)
+        return len(bodies)
 
     def close(self) -> None:
         """Commit what has gathered and close the file."""
@@ -234,7 +242,7 @@ class Store:
         # Skips from one value to the next along the index: a plain DISTINCT would walk all of it.
         self.flush()
         query = (
-            f"WITH RECURSIVE v(x) AS (SELECT min({column}) FROM messages UNION ALL"  # noqa: S608
+            f"WITH RECURSIVE v(x) AS (SELECT min({column}) FROM messages UNION ALL"
             f" SELECT (SELECT min({column}) FROM messages WHERE {column} > x) FROM v WHERE x IS NOT NULL)"
             " SELECT x FROM v WHERE x <> ''"
         )

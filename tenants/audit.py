@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-
 from notification_service.lib.masking import mask_secrets
 from notification_service.lib.request_context import current_request
 from notification_service.lib.scope import platform_scope
@@ -49,7 +48,9 @@ def record(
     )
 
 
-def record_for_platform(caller: Caller, action: str, resource_type: str, resource_id: UUID | str = "", **details: Any) -> AuditLog:
+def record_for_platform(
+    caller: Caller, action: str, resource_type: str, resource_id: UUID | str = "", **details: Any
+) -> AuditLog:
     """Append an action that belongs to no tenant."""
     with platform_scope(f"audit {action}"):
         return record(caller, action, resource_type, resource_id, **details)

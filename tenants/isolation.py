@@ -6,7 +6,7 @@ without one; PostgreSQL filters again whatever the query says; and the suite pro
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
 from django.apps.registry import Apps
@@ -49,7 +49,7 @@ class TenantModel(UUIDModel):
     #: Rows whose tenant is null (of the platform itself) are seen by nobody but ``platform_scope``.
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
 
-    objects: ClassVar[models.Manager[Any]] = TenantManager()
+    objects: ClassVar[TenantManager[Self]] = TenantManager()
 
     class Meta:
         abstract = True

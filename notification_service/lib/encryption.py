@@ -79,7 +79,9 @@ class KeyRing:
         if key is None:
             raise DecryptionError("no key of ENCRYPTION_KEYS decrypts this; was one removed before rotation?")
         try:
-            return key.decrypt(ciphertext[_HEADER : _HEADER + _NONCE], ciphertext[_HEADER + _NONCE : _BODY], associated_data)
+            return key.decrypt(
+                ciphertext[_HEADER : _HEADER + _NONCE], ciphertext[_HEADER + _NONCE : _BODY], associated_data
+            )
         except InvalidTag:
             raise DecryptionError("the ciphertext does not belong here or was changed") from None
 

@@ -59,41 +59,44 @@ def configure_logging(*, level: str, format: str, directory: Path) -> None:
     ]
     as_text = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.dev.ConsoleRenderer(colors=False),
+        # Plain: the rich formatter prints local variables, and with them secrets.
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
     formatter = "structlog.stdlib.ProcessorFormatter"
-    logging.config.dictConfig({
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {
-            "json": {"()": formatter, "processors": as_json, "foreign_pre_chain": shared},
-            "console": {"()": formatter, "processors": as_text, "foreign_pre_chain": shared},
-        },
-        "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": format},
-            "file": {
-                "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
-                "formatter": "json",
-                "filename": str(directory / "notifications_service.log"),
-                "maxBytes": 20 * 1024 * 1024,
-                "backupCount": 10,
-                "lock_file_directory": str(directory),
-                "delay": True,
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "json": {"()": formatter, "processors": as_json, "foreign_pre_chain": shared},
+                "console": {"()": formatter, "processors": as_text, "foreign_pre_chain": shared},
             },
-        },
-        "root": {"handlers": ["stderr", "file"], "level": level},
-        "loggers": {
-            "django.request": {"level": "ERROR"},
-            "django.server": {"level": "WARNING"},
-            "uvicorn.access": {"level": "WARNING"},
-            "uvicorn.error": {"level": "INFO"},
-            "uvicorn": {"handlers": [], "propagate": True},
-            "celery.worker.strategy": {"level": "WARNING"},
-            "celery.app.trace": {"level": "WARNING"},
-            "celery.beat": {"level": "WARNING"},
-            "psycopg.pool": {"level": "ERROR"},
-        },
-    })
+            "handlers": {
+                "stderr": {"class": "logging.StreamHandler", "formatter": format},
+                "file": {
+                    "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
+                    "formatter": "json",
+                    "filename": str(directory / "notifications_service.log"),
+                    "maxBytes": 20 * 1024 * 1024,
+                    "backupCount": 10,
+                    "lock_file_directory": str(directory),
+                    "delay": True,
+                },
+            },
+            "root": {"handlers": ["stderr", "file"], "level": level},
+            "loggers": {
+                "django.request": {"level": "ERROR"},
+                "django.server": {"level": "WARNING"},
+                "uvicorn.access": {"level": "WARNING"},
+                "uvicorn.error": {"level": "INFO"},
+                "uvicorn": {"handlers": [], "propagate": True},
+                "celery.worker.strategy": {"level": "WARNING"},
+                "celery.app.trace": {"level": "WARNING"},
+                "celery.beat": {"level": "WARNING"},
+                "psycopg.pool": {"level": "ERROR"},
+            },
+        }
+    )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

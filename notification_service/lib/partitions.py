@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from django.db import connection, migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -51,7 +52,7 @@ def ensure_partitions(tables: list[str], *, now: datetime, ahead: int = 3) -> li
     with connection.cursor() as cursor:
         for table in tables:
             bounds = list(months(now, ahead + 2))
-            for start, end in zip(bounds, bounds[1:], strict=False):
+            for start, end in pairwise(bounds):
                 name = partition_name(table, start)
                 cursor.execute("SELECT to_regclass(%s)", [name])
                 if cursor.fetchone()[0] is not None:

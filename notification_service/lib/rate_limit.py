@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any, cast
 
 import redis
 
@@ -66,7 +67,7 @@ _MEMORY_BUCKETS = 10_000
 def _ask(key: str, limit: Limit, cost: int, *, keep: bool) -> Decision:
     def command(client: redis.Redis) -> Decision:
         arguments = (str(limit.rate), str(limit.capacity), str(cost), "peek" if keep else "take")
-        taken, wait = client.eval(_SCRIPT, 1, f"limit:{key}", *arguments)  # type: ignore[misc]
+        taken, wait = cast("list[Any]", client.eval(_SCRIPT, 1, f"limit:{key}", *arguments))
         return Decision(bool(taken), float(wait))
 
     try:

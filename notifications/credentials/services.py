@@ -17,6 +17,7 @@ from pydantic import SecretStr, ValidationError
 from notification_service.lib.encryption import key_ring
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.masking import is_masked, mask
+from notification_service.lib.net import NetworkPolicy
 from notification_service.lib.scope import tenant_scope
 from notifications.channels.registry import channels
 from notifications.credentials.hooks import credential_usable
@@ -131,7 +132,7 @@ def check_credential(caller: Caller, credential_id: UUID) -> CheckResult:
     tenant_id = caller.required_tenant_id()
     with tenant_scope(tenant_id):
         credential = get_credential(credential_id)
-        provider, payload = make_provider(credential.provider), decrypt(credential)
+        provider, payload = open_provider(credential.provider), decrypt(credential)
     result = asyncio.run(_check(provider, payload))
     with tenant_scope(tenant_id):
         audit.record(caller, "credential.tested", "credential", credential_id, ok=result.ok, outcome=result.detail)
@@ -159,7 +160,13 @@ def pause_credential(tenant_id: UUID, credential_id: UUID, *, because: str) -> N
     credential.save()
     caller = system_caller(tenant_id, "delivery")
     audit.record(
-        caller, "credential.paused", "credential", credential.id, before=before, after=describe(credential), reason=because
+        caller,
+        "credential.paused",
+        "credential",
+        credential.id,
+        before=before,
+        after=describe(credential),
+        reason=because,
     )
     tell_admins(
         tenant_id,
@@ -230,6 +237,11 @@ def rotate(credential: Credential) -> bool:
     credential.payload_encrypted = key_ring().rotate(ciphertext, associated_data=credential.associated_data)
     credential.save(update_fields=["payload_encrypted"])
     return True
+
+
+def open_provider(key: str) -> Provider[Any]:
+    """Return a new provider for the running event loop, bound to the networks that tenants' hosts may be in."""
+    return make_provider(key, network_policy=NetworkPolicy.parse(settings.OUTBOUND_ALLOWED_NETWORKS))
 
 
 async def _check(provider: Provider[Any], payload: CredentialSchema) -> CheckResult:

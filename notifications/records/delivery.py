@@ -20,9 +20,10 @@ from notifications.credentials.services import UsableCredential
 from notifications.providers.base import FailureReason, OutgoingMessage, Provider, SendResult
 from notifications.records.outcomes import Outcome, decide, hold, refuse
 from notifications.records.queue import Claimed
+from tenants.callers import Mode
 
 #: Looks up the credential for (tenant, channel, mode): None if none is usable.
-ChooseCredential = Callable[[UUID, str, str], Awaitable[UsableCredential | None]]
+ChooseCredential = Callable[[UUID, str, Mode], Awaitable[UsableCredential | None]]
 #: Stops the use of a credential that its provider refused: (tenant, credential, the provider's answer).
 PauseCredential = Callable[[UUID, UUID, str], Awaitable[None]]
 Report = Callable[[Outcome], None]
@@ -40,7 +41,7 @@ class Delivery:
 
     async def deliver(self, chunk: Sequence[Claimed]) -> None:
         """Send a chunk of one tenant's records; returns when each has its outcome."""
-        groups: dict[tuple[UUID, str, str], list[Claimed]] = defaultdict(list)
+        groups: dict[tuple[UUID, str, Mode], list[Claimed]] = defaultdict(list)
         now = timezone.now()
         for claimed in chunk:
             if claimed.expires_at <= now:

@@ -21,9 +21,8 @@ from django.db import DatabaseError, connection
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
-from notifications.credentials.services import UsableCredential, choose_credential, pause_credential
+from notifications.credentials.services import UsableCredential, choose_credential, open_provider, pause_credential
 from notifications.providers.base import Provider
-from notifications.providers.registry import make_provider
 from notifications.records import hooks, queue, wake
 from notifications.records.delivery import Delivery
 from notifications.records.outcomes import Outcome, write_outcomes
@@ -154,7 +153,7 @@ class Engine:
 
     def _provider(self, key: str) -> Provider[Any]:
         if key not in self._providers:
-            self._providers[key] = make_provider(key)
+            self._providers[key] = open_provider(key)
         return self._providers[key]
 
     async def _choose(self, tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
@@ -206,3 +205,12 @@ def engine() -> Engine:
         if _engine is None:
             _engine = Engine()
         return _engine
+
+
+def close_engine() -> None:
+    """Close this process's engine, if it has one."""
+    global _engine
+    with _engine_lock:
+        if _engine is not None:
+            _engine.close()
+            _engine = None

@@ -32,9 +32,7 @@ class Answer:
     replayed: bool = False
 
 
-def answer_once(
-    tenant_id: UUID, key: str | None, request: Mapping[str, Any], act: Callable[[], Answer]
-) -> Answer:
+def answer_once(tenant_id: UUID, key: str | None, request: Mapping[str, Any], act: Callable[[], Answer]) -> Answer:
     """Return ``act()``, or what it returned when this key was first used. Needs the tenant's scope.
 
     The key is written in the transaction of the act: both commit or neither. Of two requests at the same time the
@@ -81,3 +79,8 @@ def _known(key: str, fingerprint: bytes) -> Answer | None:
             errors={"Idempotency-Key": ["Already used for a different request."]},
         )
     return Answer(found.status_code, found.response, replayed=True)
+
+
+def delete_expired() -> int:
+    """Forget keys that are past their time; return how many. Needs ``platform_scope``."""
+    return IdempotencyKey.objects.filter(expires_at__lte=timezone.now()).delete()[0]

@@ -67,7 +67,9 @@ def channel_of(key: str) -> Channel:
     return channels.get(key)
 
 
-def prepare(channel: Channel, recipient: str, content: Mapping[str, Any], context: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def prepare(
+    channel: Channel, recipient: str, content: Mapping[str, Any], context: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """Return the normal form of address and content, having rendered once to prove that it can be done.
 
     Raises ``ContentInvalid`` (``content_error``) naming the field, and the placeholder if one has no value.

@@ -73,9 +73,7 @@ def hold(claimed: Claimed, *, response: str, now: datetime, result: SendResult |
 
 def refuse(claimed: Claimed, reason: FailureReason, response: str, *, now: datetime) -> Outcome:
     """End a record without asking a provider: expired, or its content can not be rendered."""
-    return Outcome(
-        claimed, Status.FAILED, SendResult.failure(reason, response), "", None, now, now, attempted=False
-    )
+    return Outcome(claimed, Status.FAILED, SendResult.failure(reason, response), "", None, now, now, attempted=False)
 
 
 def retry_delay(retry_count: int, retry_after: float | None = None) -> timedelta:

@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from orjson import loads
 from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
+from orjson import loads
 
 from notifications.records.models import RecordEvent
 from notifications.records.states import WAITING, Status, sources
+from tenants.callers import Mode
 
 #: After this many lost workers a record is taken for the cause and fails.
 LOST_LIMIT = 5
@@ -32,7 +33,7 @@ class Claimed:
     content: dict[str, Any]
     context: dict[str, Any]
     lane: str
-    mode: str
+    mode: Mode
     retry_count: int
     max_retries: int
     attempt_count: int
@@ -149,4 +150,22 @@ def release_held(tenant_id: UUID, channel: str) -> list[str]:
 
 
 def _claimed(cursor: CursorWrapper) -> list[Claimed]:
-    return [Claimed(*row[:4], loads(row[4]), loads(row[5]), *row[6:]) for row in cursor.fetchall()]
+    return [
+        Claimed(
+            id=row[0],
+            tenant_id=row[1],
+            channel=row[2],
+            recipient=row[3],
+            content=loads(row[4]),
+            context=loads(row[5]),
+            lane=row[6],
+            mode=row[7],
+            retry_count=row[8],
+            max_retries=row[9],
+            attempt_count=row[10],
+            created_at=row[11],
+            expires_at=row[12],
+            lease_token=row[13],
+        )
+        for row in cursor.fetchall()
+    ]

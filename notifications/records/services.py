@@ -53,9 +53,7 @@ def edit_record(caller: Caller, record_id: UUID, changes: Mapping[str, Any]) -> 
         )
     now = timezone.now()
     merged = {name: changes.get(name, getattr(record, name)) for name in ("recipient", "content", "context", "lane")}
-    recipient, content = prepare(
-        channel_of(record.channel), merged["recipient"], merged["content"], merged["context"]
-    )
+    recipient, content = prepare(channel_of(record.channel), merged["recipient"], merged["content"], merged["context"])
     scheduled_at: datetime | None = changes.get("scheduled_at", record.scheduled_at)
     times = {"scheduled_at", "expires_at", "lane"} & changes.keys()
     if times:
@@ -81,7 +79,9 @@ def edit_record(caller: Caller, record_id: UUID, changes: Mapping[str, Any]) -> 
             "expires_at": expires_at,
         },
     )
-    _happened(record, "edited", caller, fields=sorted(name for name in changes if before[name] != getattr(record, name)))
+    _happened(
+        record, "edited", caller, fields=sorted(name for name in changes if before[name] != getattr(record, name))
+    )
     if record.due_at <= now:
         wake_after_commit(record.tenant_id, record.lane)
     return record
@@ -146,22 +146,29 @@ def timeline(record: NotificationRecord) -> list[dict[str, Any]]:
         {"at": record.created_at, "event": "accepted", "status": "pending", "actor": record.created_by}
     ]
     if record.scheduled_at and record.scheduled_at > record.created_at:
-        story.append({
-            "at": record.created_at, "event": "scheduled", "status": "scheduled", "due_at": record.scheduled_at,
-        })
+        story.append(
+            {
+                "at": record.created_at,
+                "event": "scheduled",
+                "status": "scheduled",
+                "due_at": record.scheduled_at,
+            }
+        )
     for attempt in Attempt.objects.filter(record_id=record.id, id__gte=record.id):
         story += _attempt_story(attempt)
     for happened in RecordEvent.objects.filter(record_id=record.id, id__gte=record.id):
         story.append({"at": happened.created_at, "event": happened.kind, "actor": happened.actor, **happened.detail})
     story.sort(key=lambda step: step["at"])  # stable: what was appended first stays first
     if record.is_final and not any(step.get("status") == record.status for step in story):
-        story.append({
-            "at": record.updated_at,
-            "event": "ended",
-            "status": str(record.status),
-            "reason": record.failure_reason or None,
-            "response": record.provider_response,
-        })
+        story.append(
+            {
+                "at": record.updated_at,
+                "event": "ended",
+                "status": str(record.status),
+                "reason": record.failure_reason or None,
+                "response": record.provider_response,
+            }
+        )
     return story
 
 

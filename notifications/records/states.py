@@ -49,13 +49,15 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.PENDING: frozenset({Status.SENDING, Status.SCHEDULED, Status.CANCELLED}),
     Status.SCHEDULED: frozenset({Status.SENDING, Status.PENDING, Status.CANCELLED}),
     Status.RETRYING: frozenset({Status.SENDING, Status.CANCELLED}),
-    Status.SENDING: frozenset({
-        Status.SUCCESS,
-        Status.FAILED,
-        Status.RETRYING,
-        Status.SUPPRESSED,
-        Status.PENDING,  # put back untried: no usable credential
-    }),
+    Status.SENDING: frozenset(
+        {
+            Status.SUCCESS,
+            Status.FAILED,
+            Status.RETRYING,
+            Status.SUPPRESSED,
+            Status.PENDING,  # put back untried: no usable credential
+        }
+    ),
     Status.SUCCESS: frozenset(),
     Status.FAILED: frozenset(),
     Status.SUPPRESSED: frozenset(),

@@ -59,8 +59,6 @@ def _from_framework(error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         headers["WWW-Authenticate"] = getattr(error, "auth_header", None) or 'Bearer realm="api"'
         error.status_code = 401
-    if isinstance(error, exceptions.Throttled) and error.wait is not None:
-        headers["Retry-After"] = str(math.ceil(error.wait))
     if isinstance(error, exceptions.ValidationError):
         errors = flatten_errors(error.detail)
         first = next(iter(errors.items()), ("", ["Invalid input."]))

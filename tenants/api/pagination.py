@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from rest_framework.pagination import BasePagination, CursorPagination, PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,7 +35,7 @@ class PageOrCursorPagination(BasePagination):
     """Numbered pages, or a cursor when the request has ``cursor`` (empty for the first page)."""
 
     def paginate_queryset(
-        self, queryset: QuerySet[Model], request: Request, view: APIView | None = None
+        self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
         self._chosen: BasePagination = Cursor() if "cursor" in request.query_params else NumberedPages()
         return self._chosen.paginate_queryset(queryset, request, view)
@@ -47,7 +48,7 @@ class PageOrCursorPagination(BasePagination):
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         return [
-            *NumberedPages().get_schema_operation_parameters(view),  # type: ignore[no-untyped-call]
+            *NumberedPages().get_schema_operation_parameters(view),
             {
                 "name": "cursor",
                 "in": "query",

@@ -9,6 +9,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from notification_service.lib.errors import NotAuthenticated
+from tenants.callers import Caller
 from tenants.permissions import Permission
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class HasPermission(BasePermission):
         needed = required_permission(view, request.method or "GET")
         if needed == PUBLIC:
             return True
-        if request.auth is None:
+        caller = request.auth
+        if not isinstance(caller, Caller):
             raise NotAuthenticated
-        return isinstance(needed, Permission) and request.auth.may(needed)
+        return isinstance(needed, Permission) and caller.may(needed)

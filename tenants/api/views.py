@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar
-from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
@@ -22,7 +22,7 @@ from tenants.api.permissions import PUBLIC, required_permission
 from tenants.callers import Caller
 from tenants.permissions import Permission
 
-Permissions = Permission | str | dict[str, Permission | str]
+Permissions = Permission | str | Mapping[str, Permission | str]
 
 
 class ServiceView(APIView):

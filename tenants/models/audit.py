@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from django.db import models
 
-from tenants.isolation import TenantManager, TenantModel
+from tenants.isolation import TenantModel
 
 
 class AuditLog(TenantModel):
@@ -27,8 +25,6 @@ class AuditLog(TenantModel):
     ip_address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects: ClassVar[models.Manager[Any]] = TenantManager()
 
     class Meta(TenantModel.Meta):
         db_table = "audit_log"

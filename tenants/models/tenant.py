@@ -32,7 +32,9 @@ def validate_timezone(value: str) -> None:
 
 
 validate_colour = RegexValidator(r"^#[0-9A-Fa-f]{6}$", "Enter a colour as #RRGGBB.", code="colour")
-validate_locale = RegexValidator(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "Enter a locale such as en or pt-BR.", code="locale")
+validate_locale = RegexValidator(
+    r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "Enter a locale such as en or pt-BR.", code="locale"
+)
 
 
 class Tenant(UUIDModel):

@@ -106,6 +106,7 @@ def test_bad_limit_names_the_field(sandbox: Sandbox, limit: str) -> None:
         ("POST", "/api/messages", 405, "method_not_allowed"),
         ("GET", "/api/messages?view=all", 400, "invalid"),
         ("DELETE", "/api/messages?tennant=acme", 400, "invalid"),
+        ("DELETE", "/api/messages?tenant=", 400, "invalid"),
     ],
 )
 def test_errors_have_one_shape(sandbox: Sandbox, method: str, path: str, status: int, code: str) -> None:

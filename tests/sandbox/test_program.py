@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -111,17 +113,29 @@ async def send(request):
 """
 
 
-async def test_a_vendor_end_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vendor_end_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "acme_sms.py").write_text(VENDOR)
     monkeypatch.setattr(vendors, "__path__", [*vendors.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "sandbox.vendors.acme_sms", raising=False)
-    store = Store(tmp_path / "data")
-    async with TestClient(TestServer(create_app(store, smtp_address="127.0.0.1:25"))) as client:
-        sent = await (await client.post("/acme-sms/send", data={"to": "+15551234567", "text": "Hi"})).json()
-        listed = await (await client.get("/api/messages", params={"channel": "sms", "to": "+15551234567"})).json()
-    store.close()
+
+    async def send_and_list() -> tuple[Any, Any]:
+        store = Store(tmp_path / "data")
+        async with TestClient(TestServer(create_app(store, smtp_address="127.0.0.1:25"))) as client:
+            sent = await (await client.post("/acme-sms/send", data={"to": "+15551234567", "text": "Hi"})).json()
+            query = {"channel": "sms", "to": "+15551234567"}
+            listed = await (await client.get("/api/messages", params=query)).json()
+        store.close()
+        return sent, listed
+
+    sent, listed = asyncio.run(send_and_list())
+    sys.modules.pop("sandbox.vendors.acme_sms")
     (message,) = listed["messages"]
     assert message["id"] == sent["id"]
     assert (message["text"], message["html"], message["subject"]) == ("Hi", "", "")
     assert message["headers"] == {"X-Request": ["a", "b"]}
     assert message["raw"] == "to=%2B15551234567&text=Hi"
+
+
+def test_stands_alone() -> None:
+    code = "import sys, sandbox.__main__; print([n for n in ('django', 'notification_service') if n in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert ended.stdout == "[]\n"

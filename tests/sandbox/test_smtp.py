@@ -125,6 +125,16 @@ def test_bare_line_feeds_do_not_end_a_message(sandbox: Sandbox) -> None:
     assert sandbox.messages()[0]["raw"] == "Subject: x\r\n\r\na\n.\nb\r\n\nc\n.\r\nd\r\n"
 
 
+def test_nonsense_is_refused_and_the_session_goes_on(sandbox: Sandbox) -> None:
+    with sandbox.connect() as wire:
+        wire.write(HELLO + b"\r\nBOGUS\r\n\xff\xfe\r\nAUTH PLAIN !!!\r\nDATA\r\n" + b"x" * 300_000 + b"\r\n")
+        assert wire.replies(7) == ["250", "500", "500", "500", "501", "503", "500"]
+        wire.write(b"MAIL FROM:<app@acme.example>\r\nRCPT TO:<>\r\nRSET\r\n" + envelope("ada@example.com"))
+        assert wire.replies(6) == ["250", "501", "250", "250", "250", "354"]
+        wire.write(content("after"))
+        assert wire.replies(1) == ["250"]
+
+
 def test_large_message_arrives_whole_and_too_large_is_refused(sandbox: Sandbox) -> None:
     line = b"x" * 78 + b"\r\n"
     with sandbox.connect() as wire:

@@ -24,7 +24,8 @@ def test_every_tenant_owned_table_is_walled_for_its_owner_too(db: None, model: t
         )
         assert cursor.fetchone() == (True, True)
         cursor.execute(
-            "SELECT policyname, cmd, permissive FROM pg_policies WHERE tablename = %s ORDER BY 1", [model._meta.db_table]
+            "SELECT policyname, cmd, permissive FROM pg_policies WHERE tablename = %s ORDER BY 1",
+            [model._meta.db_table],
         )
         assert cursor.fetchall() == [("intake", "INSERT", "PERMISSIVE"), ("tenant_isolation", "ALL", "PERMISSIVE")]
 
