@@ -15,6 +15,7 @@ handler500 = "tenants.api.errors.server_error"
 urlpatterns = [
     route("health", Live, "live"),
     route("api/notifications/health/", Health, "health"),
+    path("", include("tenants.api.urls")),
     path("", include("notifications.credentials.urls")),
     path("", include("notifications.records.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
