@@ -11,7 +11,7 @@ from notification_service.lib.scope import platform_scope
 from tenants.models import Membership, Role
 
 
-@shared_task(queue="control", ignore_result=True)  # type: ignore[untyped-decorator]
+@shared_task(queue="control", ignore_result=True)
 def mail_admins(tenant_id: str, subject: str, text: str) -> None:
     """Mail a tenant's owners and admins, each by themselves."""
     with platform_scope("mail to a tenant's admins"):
