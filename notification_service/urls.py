@@ -1,11 +1,12 @@
 """Every address of the service, with and without the trailing slash."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from notification_service.health import Health, Live
 from tenants.api.routing import route
+from tenants.api.views import NoSuchAddress
 
 handler400 = "tenants.api.errors.bad_request"
 handler403 = "tenants.api.errors.forbidden"
@@ -23,4 +24,6 @@ urlpatterns = [
     route("swagger/", SpectacularSwaggerView, "swagger-short"),
     route("redoc/", SpectacularRedocView, "redoc"),
     path("admin/", admin.site.urls),
+    # Last: what is no address of ours is answered like every other error, in development too.
+    re_path("", NoSuchAddress.as_view()),
 ]

@@ -101,7 +101,8 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def destroy(self) -> None:
         """Delete the data and the passwords; the server must not be running."""
-        shutil.rmtree(self._data.resolve(), ignore_errors=True)
+        if self._data.is_symlink():
+            shutil.rmtree(self._data.readlink().parent, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     # --- The first start ------------------------------------------------------------------------------------------

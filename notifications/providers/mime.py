@@ -29,22 +29,10 @@ _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _LONG_LINE = re.compile(rb"[^\n]{998}")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
-#: Header fields that the builder writes itself.
-_OWN = frozenset(
-    [
-        "from",
-        "to",
-        "cc",
-        "bcc",
-        "sender",
-        "reply-to",
-        "subject",
-        "date",
-        "message-id",
-        "mime-version",
-        "x-notification-id",
-        "return-path",
-    ]
+#: Header fields that the builder or the mail server writes itself.
+_OWN = re.compile(
+    r"from|to|cc|bcc|sender|reply-to|subject|date|message-id|mime-version|x-notification-id|return-path|content-.*",
+    re.IGNORECASE,
 )
 _FOLD = 76
 
@@ -75,7 +63,7 @@ def build_email(
         if _FORBIDDEN.search(value):
             raise ValueError(f"The header {name!r} must not contain a line break or a null character.")
     for name in headers or ():
-        if not _FIELD_NAME.fullmatch(name) or name.lower() in _OWN or name.lower().startswith("content-"):
+        if not _FIELD_NAME.fullmatch(name) or _OWN.fullmatch(name):
             raise ValueError(f"The header {name!r} can not be set.")
     sender, recipient, *others = (wire_address(address) for address in addresses)
     copies, answers = others[: len(cc)], others[len(cc) :]

@@ -276,9 +276,9 @@ class SmtpProvider(Provider[SmtpCredential]):
             pool.idle.append((connection, time.monotonic()))
         self._close_idle()
 
-    def _close_idle(self, older_than: float = IDLE_SECONDS) -> None:
-        """Close connections that have been at rest for so many seconds, of all credentials."""
-        limit = time.monotonic() - older_than
+    def _close_idle(self, older_than: float | None = None) -> None:
+        """Close connections that have been at rest for so many seconds (``IDLE_SECONDS``), of all credentials."""
+        limit = time.monotonic() - (IDLE_SECONDS if older_than is None else older_than)
         for key, pool in list(self._pools.items()):
             for connection, since in pool.idle:
                 if since <= limit:

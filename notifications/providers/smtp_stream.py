@@ -196,15 +196,19 @@ class Stream:
             for _ in range(skip):
                 await connection.reply()
             skip = 0
-            answers = [await connection.reply(), await connection.reply(), await connection.reply()]
+            answers: list[Reply] = []
+            while len(answers) < len(_STAGES) and (not answers or answers[-1].code != 421):
+                answers.append(await connection.reply())
             if not (refusal := _refusal(answers)):
                 commands = self._advance()
                 continue
             rescue = b"RSET\r\n"
             skip = 1
-            if answers[2].code == 354:  # it wants a message after all: an empty one, which has no recipient
+            if answers[-1].code == 354:  # it wants a message after all: an empty one, which has no recipient
                 rescue, skip = b".\r\nRSET\r\n", 2
             self._refuse(*refusal)
+            if answers[-1].code == 421:
+                raise Closing
             commands = self._next()
             connection.write(rescue + b"".join(commands or ()))
         await self._final()
@@ -230,6 +234,8 @@ class Stream:
                 reply = await connection.reply()
                 if not wanted <= reply.code < wanted + 100:
                     self._refuse(stage, reply)
+                    if reply.code == 421:
+                        raise Closing
                     await connection.command(b"RSET")
                     break
             else:
@@ -244,8 +250,6 @@ class Stream:
         refused, self._opening = self._opening, None
         self._connection.count()
         self._run.settle(refused.message, self._run.answers.refused(stage, reply))
-        if reply.code == 421:
-            raise Closing
 
     async def _final(self) -> None:
         """Await the answer to the body that was written last, if there is one."""
@@ -266,8 +270,8 @@ _WANTED = (200, 200, 300)
 
 
 def _refusal(answers: list[Reply]) -> tuple[str, Reply] | None:
-    """Return the first of three answers that is a refusal, with its stage."""
-    for stage, reply, wanted in zip(_STAGES, answers, _WANTED, strict=True):
+    """Return the first answer to an envelope that is a refusal, with its stage."""
+    for stage, reply, wanted in zip(_STAGES, answers, _WANTED, strict=False):
         if not wanted <= reply.code < wanted + 100:
             return stage, reply
     return None

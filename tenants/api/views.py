@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
+from notification_service.lib.errors import NotFound
 from notification_service.lib.scope import current_scope, tenant_scope
 from tenants.api.pagination import PageOrCursorPagination
 from tenants.api.permissions import PUBLIC, required_permission
@@ -81,3 +82,14 @@ class TenantView(ServiceView):
         pages = PageOrCursorPagination()
         page = pages.paginate_queryset(rows, self.request, self)
         return pages.get_paginated_response(serializer(page, many=True).data)
+
+
+class NoSuchAddress(ServiceView):
+    """Answers 404 in the shape of every error, whatever the method."""
+
+    permissions = PUBLIC
+    authentication_classes = []
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound

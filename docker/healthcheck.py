@@ -1,0 +1,60 @@
+"""Health check of a container: ``python docker/healthcheck.py web|worker|beat|consumer|flower`` exits with 0 if it works.
+
+Standard library for the web, so that a check every few seconds costs little.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_BEAT_STALE_SECONDS = 600  # beat writes its schedule every three minutes
+
+
+def web() -> bool:
+    """The process answers; that its servers do too is the business of /api/notifications/health/."""
+    host = os.environ.get("ALLOWED_HOSTS", "localhost").split(",")[0].strip().lstrip(".")
+    return _get(int(os.environ.get("PORT", "3001")), "/health", host)
+
+
+def flower() -> bool:
+    return _get(5556, "/healthcheck", "localhost")
+
+
+def worker() -> bool:
+    """This container's worker answers through the broker."""
+    celery = [sys.executable, "-m", "celery", "-A", "notification_service"]
+    ping = [*celery, "inspect", "ping", "--timeout=5", f"--destination=worker@{os.uname().nodename}"]
+    return subprocess.run(ping, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def beat() -> bool:
+    """Beat still writes down what it has sent."""
+    schedule = Path(os.environ.get("BEAT_SCHEDULE", "/tmp/beat-schedule"))  # noqa: S108
+    files = list(schedule.parent.glob(f"{schedule.name}*"))
+    return any(time.time() - path.stat().st_mtime < _BEAT_STALE_SECONDS for path in files)
+
+
+def consumer() -> bool:
+    """The process is there (what it has read is in the metrics)."""
+    return any(b"consume_events" in path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+
+
+def _get(port: int, path: str, host: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    checks = {"web": web, "worker": worker, "beat": beat, "consumer": consumer, "flower": flower}
+    sys.exit(0 if checks[sys.argv[1] if len(sys.argv) > 1 else "web"]() else 1)
