@@ -1,4 +1,4 @@
-"""Health check of a container: ``python docker/healthcheck.py web|worker|beat|consumer|flower`` exits with 0 if it works.
+"""Health check of a container: exits with 0 if the role named (web, worker, beat, consumer, flower) works.
 
 Standard library for the web, so that a check every few seconds costs little.
 """
