@@ -5,14 +5,19 @@ Both classes return the ``Caller`` twice, as ``request.user`` and as ``request.a
 
 from __future__ import annotations
 
+from typing import Final
+
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from notification_service.lib.errors import NotAuthenticated
+from notification_service.lib.request_context import current_request
+from tenants.api_key_check import authenticate_api_key, wrong_api_key
 from tenants.callers import Caller
 from tenants.identity import authenticate_bearer
 
-SECRET_PREFIX = "sk_"  # noqa: S105 - what secrets of API keys begin with
+_SECRET_PREFIX: Final = "sk_"  # noqa: S105 - what secrets of API keys begin with
+_LONGEST: Final = 256
 
 
 def bearer_of(header: str) -> str | None:
@@ -30,7 +35,26 @@ def bearer_of(header: str) -> str | None:
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    pass
+    """``X-API-Key`` and ``X-API-Secret``, or the secret alone as ``Authorization: Bearer sk_…``."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, Caller] | None:
+        key, secret = request.headers.get("X-API-Key"), request.headers.get("X-API-Secret")
+        if key is None and secret is None:
+            header = request.headers.get("Authorization", "")
+            secret = header.partition(" ")[2].strip()
+            if not secret.startswith(_SECRET_PREFIX):
+                return None
+            secret = bearer_of(header)
+        elif not key or not secret:
+            raise wrong_api_key()
+        if secret is None or len(secret) > _LONGEST or len(key or "") > _LONGEST:
+            raise wrong_api_key()
+        context = current_request()
+        caller = authenticate_api_key(key, secret, context.ip if context else None)
+        return caller, caller
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="api"'
 
 
 class JwtAuthentication(BaseAuthentication):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from django.conf import settings
+
 from notification_service.lib.errors import PermissionDenied
 from tenants.permissions import Permission
 
@@ -51,6 +53,11 @@ class Caller:
     def may(self, permission: Permission) -> bool:
         """Whether the caller holds the permission."""
         return permission in self.permissions
+
+    def local_user_id(self) -> UUID | None:
+        """Return the id of the person's row of ours, or None for API keys, services and people of other issuers."""
+        is_ours = self.actor_type == "user" and self.issuer == settings.JWT_ISSUER
+        return UUID(self.actor_id) if is_ours else None
 
     def required_tenant_id(self) -> UUID:
         """Return the tenant. Raises ``PermissionDenied`` for a caller without one."""

@@ -32,8 +32,8 @@ _OPEN = (TenantStatus.ACTIVE, TenantStatus.TRIAL)
 _SCOPES = {scope.value: scope for scope in API_KEY_SCOPES}
 
 
-class _SignedIn(NamedTuple):
-    """The row of the database function ``signed_in``."""
+class SignedIn(NamedTuple):
+    """The row of the database function ``signed_in``: ``role`` is None for who is no member."""
 
     email: str
     name: str
@@ -61,7 +61,7 @@ def require_open(status: str) -> None:
 
 def _local_caller(token: VerifiedToken) -> Caller:
     user_id, tenant_id, session = _uuid(token.user_id), _uuid(token.tenant), _uuid(token.session)
-    row = _signed_in(user_id, tenant_id, session) if user_id else None
+    row = signed_in(user_id, tenant_id, session) if user_id else None
     if row is None or not row.is_active:
         raise NotAuthenticated("This person may not sign in any more.", code="user_inactive")
     if not row.session_open:
@@ -95,11 +95,12 @@ def _local_caller(token: VerifiedToken) -> Caller:
     )
 
 
-def _signed_in(user_id: UUID, tenant_id: UUID | None, session: UUID | None) -> _SignedIn | None:
+def signed_in(user_id: UUID, tenant_id: UUID | None, session: UUID | None) -> SignedIn | None:
+    """Return what authentication must know of a person in a tenant and a session, in one query; None: no such person."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM signed_in(%s, %s, %s)", [user_id, tenant_id, session])
         row = cursor.fetchone()
-    return _SignedIn(*row) if row else None
+    return SignedIn(*row) if row else None
 
 
 def _outside_caller(token: VerifiedToken) -> Caller:

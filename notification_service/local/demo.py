@@ -125,7 +125,7 @@ def _sandbox_smtp(tenant: Tenant) -> dict[str, Any]:
         "port": url.port,
         "security": "none",
         "username": tenant.slug,
-        "password": "sandbox",
+        "password": "demo-mail-password",
         "from_email": f"no-reply@{tenant.slug}.example",
         "from_name": tenant.name,
     }

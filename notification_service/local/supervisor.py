@@ -88,6 +88,14 @@ class Request:
     answer: queue.Queue[dict[str, object]] = field(default_factory=lambda: queue.Queue(1))
 
 
+def _answers(service: Service) -> bool:
+    """Whether the probe says yes. It may ask something half dead: whatever it raises is a no."""
+    try:
+        return service.ready()
+    except Exception:
+        return False
+
+
 class Supervisor:
     """Runs ``services`` (in an order in which each comes after what it needs) on behalf of ``owner``."""
 
@@ -176,7 +184,7 @@ class Supervisor:
     def _probe(self, child: _Child, now: float) -> None:
         if now - child.since < child.service.settle:
             return
-        if child.service.ready():
+        if _answers(child.service):
             child.was_ready = True
             self._say(child, f"ready after {now - child.since:.1f} s")
             child.enter(State.READY)

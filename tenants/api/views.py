@@ -11,11 +11,13 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
+from notification_service.lib.errors import NotFound
 from notification_service.lib.scope import tenant_scope
 from tenants.api.pagination import PageOrCursorPagination
 from tenants.api.permissions import PUBLIC, required_permission
@@ -29,6 +31,12 @@ class ServiceView(APIView):
     """A view that names its permissions. It runs in no scope: services that it calls open their own."""
 
     permissions: ClassVar[Permissions]
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """What is public asks nobody who they are: an expired token in the header is no obstacle to signing in."""
+        if self.request is not None and required_permission(self, self.request.method or "GET") == PUBLIC:
+            return []
+        return super().get_authenticators()
 
     @property
     def caller(self) -> Caller:
@@ -74,3 +82,14 @@ class TenantView(ServiceView):
         pages = PageOrCursorPagination()
         page = pages.paginate_queryset(rows, self.request, self)
         return pages.get_paginated_response(serializer(page, many=True).data)
+
+
+class NoSuchAddress(ServiceView):
+    """Answers 404 in the shape of every error, whatever the method."""
+
+    permissions = PUBLIC
+    authentication_classes = []
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound
