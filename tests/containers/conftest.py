@@ -38,7 +38,6 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         # A number of its own, so that the worker of another test does not answer.
         "REDIS_URL": urlsplit(os.environ["REDIS_URL"])._replace(path="/9").geturl(),
         "LOG_DIR": str(tmp_path / "logs"),
-        "BEAT_SCHEDULE": str(tmp_path / "beat-schedule"),
         "HOST": "127.0.0.1",
     }
     with psycopg.connect(server, autocommit=True) as connection:
