@@ -27,7 +27,7 @@ _PLAIN = re.compile(r"[\x20-\x7e]*")
 _FORBIDDEN = re.compile(r"[\r\n\0\ud800-\udfff]")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
-_LONG_LINE = re.compile(rb"[^\n]{998}")
+_LONGEST_LINE = 998
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 #: Header fields that the builder or the mail server writes itself.
 _OWN = re.compile(
@@ -105,7 +105,7 @@ def _part(body: str, subtype: str) -> bytes:
     if "\r" in body:
         body = _NEWLINE.sub("\n", body)
     data = body.encode("utf-8")
-    if body.isascii() and "\0" not in body and not _LONG_LINE.search(data):
+    if body.isascii() and "\0" not in body and max(map(len, data.split(b"\n"))) <= _LONGEST_LINE:
         encoding, data = b"7bit", data.replace(b"\n", b"\r\n")
     elif len(data) - len(body) > len(data) // 6:  # mostly not Latin: three octets for two, against nine for three
         encoding, data = b"base64", _base64_lines(data)

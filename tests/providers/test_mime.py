@@ -108,7 +108,8 @@ def test_same_as_the_standard_library(subject: str, name: str, text: str, html: 
     ours = parse(build(subject=subject, from_name=name, text=text, html=html, to=to))
     theirs = by_standard_library(subject, name, text, html, to)
     for header in ("Subject", "From", "To"):
-        assert str(ours[header]) == str(theirs[header])
+        # The standard library may fold in front of the first word, which its parser takes for a space of the value.
+        assert str(ours[header]).split() == str(theirs[header]).split()
     assert ours.get_content_type() == theirs.get_content_type()
     assert body(ours, "plain") == body(theirs, "plain")
     if html is not None:
