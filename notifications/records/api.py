@@ -58,6 +58,7 @@ class RecordChange(RecordIn):
 
 
 class RecordOut(serializers.ModelSerializer[NotificationRecord]):
+    tenant_id = serializers.UUIDField(read_only=True)  # as text: the answer is kept for its idempotency key
     failure_reason = serializers.SerializerMethodField()
     next_attempt_at = serializers.SerializerMethodField()
 
