@@ -74,12 +74,12 @@ imports: venv-dev ## who may import whom
 	@PYTHONPATH=. $(VENV)/bin/lint-imports
 
 migrations: venv-dev ## models without a migration
-	@$(OFFLINE) $(MANAGE) makemigrations --check --dry-run
+	@$(OFFLINE) $(PY) -m notification_service.local.testing $(MANAGE) makemigrations --check --dry-run
 
 schema: venv-dev ## docs/openapi.yaml is what the code says
 	@new=$$(mktemp) && trap 'rm -f "$$new"' EXIT && \
 		$(OFFLINE) $(MANAGE) spectacular --validate --fail-on-warn --file "$$new" && \
-		diff -u $(SCHEMA) "$$new" || { echo "docs/openapi.yaml is old; run: make openapi" >&2; exit 1; }
+		{ diff -u $(SCHEMA) "$$new" || { echo "$(SCHEMA) is old; run: make openapi" >&2; exit 1; }; }
 
 env: venv-dev ## .env.example names what the settings read
 	@$(PY) scripts/check_env_example.py
