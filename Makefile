@@ -28,6 +28,7 @@ reset: venv ## stop it and delete all local data, without asking
 	@$(MANAGE) down --delete-data
 
 logs: ## follow the logs of all services
+	@ls .local/logs/*.log >/dev/null 2>&1 || { echo "no logs yet; start it with: make up" >&2; exit 1; }
 	@tail -n 20 -F .local/logs/*.log
 
 status: venv ## show the services of a running `make up`
