@@ -1,6 +1,6 @@
 """Settings. Everything that differs between installations comes from the environment (see ``.env.example``).
 
-A variable ``NAME`` may also be given as ``NAME_FILE``: the path of a file that holds it (Docker and Kubernetes secrets).
+A variable ``NAME`` may also be given as ``NAME_FILE``: the path of a file that holds it (Docker, Kubernetes secrets).
 In production (``DEBUG=false``, the default) no secret has a usable default: ``notification_service/checks.py`` refuses
 to start and names what is missing.
 """
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import environ
+
+from notification_service.lib.logging import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -20,7 +23,9 @@ environ.Env.read_env(BASE_DIR / ".env")
 
 # --- Mode and secrets ---------------------------------------------------------------------------------------------
 DEBUG: bool = env.bool("DEBUG", default=False)
-SECRET_KEY: str = env.str("DJANGO_SECRET_KEY", default="")
+# Without one this process makes its own (Django wants some), and the checks refuse to start.
+SECRET_KEY_GIVEN: str = env.str("DJANGO_SECRET_KEY", default="")
+SECRET_KEY: str = SECRET_KEY_GIVEN or token_urlsafe(50)
 # Key ring for credentials: comma-separated, 32 bytes each in URL-safe base64 (a Fernet key is one).
 # The first encrypts, all decrypt. ENCRYPTION_KEY is accepted as the ring of one that older installations have.
 ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[]) or env.list("ENCRYPTION_KEY", default=[])
@@ -86,14 +91,18 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 # --- Data ---------------------------------------------------------------------------------------------------------
-# DATABASE_POOL is the number of connections a process may hold.
+# DATABASE_POOL is the number of connections a process may hold; 0 opens one a thread and keeps none.
 DATABASE_POOL: int = env.int("DATABASE_POOL", default=20)
 DATABASES: dict[str, Any] = {
     "default": {
         **env.db_url("DATABASE_URL", default="postgres://notifications:notifications@127.0.0.1:5432/notifications"),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
-            "pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10, "max_idle": 300},
+            **(
+                {"pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10, "max_idle": 300}}
+                if DATABASE_POOL
+                else {}
+            ),
             "connect_timeout": 5,
             "application_name": "notification_service",
         },
@@ -144,7 +153,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "tenants.authentication.ApiKeyAuthentication",
         "tenants.authentication.JwtAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.HasPermission"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.api.permissions.HasPermission"],
     "DEFAULT_RENDERER_CLASSES": ["drf_orjson_renderer.renderers.ORJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["drf_orjson_renderer.parsers.ORJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "tenants.api.pagination.PageOrCursorPagination",
@@ -169,7 +178,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "RecordStatus": "notifications.records.states.Status",
+        "CredentialStatus": "notifications.credentials.models.CredentialStatus",
+        "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
+        "TenantStatus": "tenants.models.tenant.TenantStatus",
+    },
 }
 # The longest request body in bytes; above it the answer is 413.
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)
@@ -218,6 +232,12 @@ CELERY: dict[str, Any] = {
     "timezone": "UTC",
     "task_default_queue": "control",
     "task_publish_retry": False,
+    "beat_scheduler": "notification_service.celery:HeartbeatScheduler",
+    "beat_max_loop_interval": 5,
+    "beat_schedule": {
+        "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
+        "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
+    },
 }
 
 # --- Platform mail (to admins, about their credentials and keys) ----------------------------------------------------
@@ -278,3 +298,5 @@ CONTENT_SECURITY_POLICY = {
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
 LOG_FORMAT: str = env.str("LOG_FORMAT", default="json")  # json or console
 LOG_DIR = Path(env.str("LOG_DIR", default=str(BASE_DIR / "notifications_logs")))
+LOGGING_CONFIG = None
+configure_logging(level=LOG_LEVEL, format=LOG_FORMAT, directory=LOG_DIR)

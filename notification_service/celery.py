@@ -1,0 +1,58 @@
+"""The Celery application: a queue per lane and one for control, and what beat ticks."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
+from celery import Celery
+from celery.beat import Scheduler
+from celery.signals import beat_init, celeryd_init, setup_logging, worker_process_init
+from django.conf import settings
+from kombu import Queue
+
+from notification_service.checks import refuse_unsafe_settings
+from notification_service.lib.heartbeat import beat
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notification_service.settings")
+
+#: Every queue that a worker must serve: the lanes, most urgent first, and the machinery's own.
+QUEUES = ("critical", "normal", "bulk", "control")
+
+app = Celery("notification_service")
+# Called when the configuration is first needed: this module is imported before the settings are.
+app.add_defaults(lambda: {**settings.CELERY, "task_queues": [Queue(name) for name in QUEUES]})
+app.autodiscover_tasks()
+
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class HeartbeatScheduler(Scheduler):
+    """Celery's scheduler, heard of at every tick. It keeps nothing on disk: each entry is a short interval."""
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        wait = super().tick(*args, **kwargs)
+        beat("beat")
+        return wait
+
+
+@setup_logging.connect
+def _leave_logging_to_django(**_: Any) -> None:
+    """Having a receiver is what stops Celery from configuring logging itself."""
+
+
+@celeryd_init.connect
+@beat_init.connect
+def _refuse_unsafe_settings(**_: Any) -> None:
+    refuse_unsafe_settings()
+
+
+@worker_process_init.connect
+def _die_with_the_worker(**_: Any) -> None:
+    """A pool process whose worker was killed would hold its leases and its connection to the broker: end it too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

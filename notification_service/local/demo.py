@@ -1,0 +1,168 @@
+"""The demo: two companies with people and a mail credential at the sandbox, and a file that says how to use them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
+
+from notification_service.lib.scope import tenant_scope
+from notification_service.local.files import write_private
+from notifications.credentials.models import Credential
+from notifications.credentials.services import create_credential, decrypt, update_credential
+from tenants import api_keys
+from tenants.callers import system_caller
+from tenants.models import Membership, Plan, PlatformRole, Role, Tenant, TenantStatus, User
+from tenants.models.api_key import ApiKeyMode, ApiKeyStatus
+from tenants.permissions import API_KEY_SCOPES
+from tenants.tokens import issue_access_token, issue_platform_token
+
+_LIFETIME = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    user: User
+    password: str
+
+    def shown(self) -> dict[str, str]:
+        return {"email": self.user.email, "password": self.password}
+
+
+def seed_demo(path: Path) -> dict[str, Any]:
+    """Make what is missing of the demo, keep what is there, and write ``path`` (mode 600); return what it says.
+
+    Passwords are those of an earlier ``path`` where there is one: links and logins outlive a restart.
+    """
+    earlier = _earlier(path)
+    known = _known_passwords(earlier)
+    with transaction.atomic():
+        acme = _tenant("acme", "Acme", "#0f766e")
+        globex = _tenant("globex", "Globex", "#7c3aed")
+        admin = _person("admin@acme.example", "Ada Admin", known)
+        member = _person("hr@acme.example", "Hanna HR", known)
+        customer = _person("user@acme.example", "Uma User", known)
+        other_admin = _person("admin@globex.example", "Gus Admin", known)
+        platform = _person("root@platform.example", "Pat Platform", known, platform_role=PlatformRole.SUPER_ADMIN)
+        _member(acme, admin, Role.ADMIN)
+        _member(acme, member, Role.HR)
+        _member(acme, customer, Role.CUSTOMER)
+        _member(globex, other_admin, Role.ADMIN)
+        for tenant in (acme, globex):
+            _mail_credential(tenant)
+        pairs = {mode: _api_key(acme, mode, earlier.get("api_keys", {}).get(mode)) for mode in ApiKeyMode.values}
+    base_url = settings.PUBLIC_URL
+    demo = {
+        "base_url": base_url,
+        "ws_url": base_url.replace("http", "ws", 1) + "/ws/notifications/",
+        "sandbox_url": settings.SANDBOX_URL,
+        "tenant_id": str(acme.id),
+        "admin": admin.shown(),
+        "member": member.shown(),
+        "user": customer.shown(),
+        "platform_admin": platform.shown(),
+        "token": issue_access_token(admin.user, acme, Role.ADMIN, _LIFETIME),
+        "user_token": issue_access_token(customer.user, acme, Role.CUSTOMER, _LIFETIME),
+        "user_id": str(customer.user.id),
+        "platform_token": issue_platform_token(platform.user, _LIFETIME),
+        "api_keys": pairs,
+        "smtp": _sandbox_smtp(acme),
+        "other_tenant": {
+            "tenant_id": str(globex.id),
+            "admin": other_admin.shown(),
+            "token": issue_access_token(other_admin.user, globex, Role.ADMIN, _LIFETIME),
+        },
+    }
+    write_private(path, json.dumps(demo, indent=2) + "\n")
+    return demo
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    try:
+        earlier: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return earlier
+
+
+def _known_passwords(earlier: dict[str, Any]) -> dict[str, str]:
+    people = [earlier.get(name, {}) for name in ("admin", "member", "user", "platform_admin")]
+    people.append(earlier.get("other_tenant", {}).get("admin", {}))
+    return {person["email"]: person["password"] for person in people if person}
+
+
+def _api_key(tenant: Tenant, mode: str, earlier: dict[str, str] | None) -> dict[str, str]:
+    """The pair of an earlier run if it still opens the door, else a new one."""
+    with tenant_scope(tenant.id):
+        if earlier and any(
+            key.status == ApiKeyStatus.ACTIVE and bytes(key.secret_hash) == api_keys.hash_secret(earlier["secret"])
+            for key in api_keys.keys().filter(key=earlier["key"])
+        ):
+            return earlier
+        caller = replace(system_caller(tenant.id, "demo"), permissions=API_KEY_SCOPES)
+        made = api_keys.create(caller, name=f"Demo ({mode})", mode=ApiKeyMode(mode), scopes=API_KEY_SCOPES)
+        return {"key": made.key.key, "secret": made.secret}
+
+
+def _tenant(slug: str, name: str, colour: str) -> Tenant:
+    tenant, _ = Tenant.objects.get_or_create(
+        slug=slug,
+        defaults={
+            "name": name,
+            "status": TenantStatus.ACTIVE,
+            "plan": Plan.PROFESSIONAL,
+            "brand_color": colour,
+        },
+    )
+    return tenant
+
+
+def _person(email: str, name: str, known: dict[str, str], **fields: Any) -> _Person:
+    password = known.get(email) or secrets.token_urlsafe(12)
+    user = User.objects.filter(email=email).first()
+    if user is None:
+        return _Person(User.objects.create_user(email, password, name=name, **fields), password)
+    if not user.check_password(password):
+        user.set_password(password)
+        user.save()
+    return _Person(user, password)
+
+
+def _member(tenant: Tenant, person: _Person, role: str) -> None:
+    with tenant_scope(tenant.id):
+        Membership.objects.get_or_create(tenant=tenant, user=person.user, defaults={"role": role})
+
+
+def _sandbox_smtp(tenant: Tenant) -> dict[str, Any]:
+    """The payload of a mail credential at the sandbox; its user name is how the sandbox knows whose mail it caught."""
+    url = urlsplit(settings.SANDBOX_SMTP_URL)
+    return {
+        "host": url.hostname,
+        "port": url.port,
+        "security": "none",
+        "username": tenant.slug,
+        "password": "demo-mail-password",
+        "from_email": f"no-reply@{tenant.slug}.example",
+        "from_name": tenant.name,
+    }
+
+
+def _mail_credential(tenant: Tenant) -> None:
+    """The sandbox's ports may move between runs: the credential is made anew if it points elsewhere."""
+    if not settings.SANDBOX_SMTP_URL:
+        return
+    name, payload = "Sandbox mail", _sandbox_smtp(tenant)
+    with tenant_scope(tenant.id):
+        ours = Credential.objects.filter(name=name, channel="email").first()
+        caller = system_caller(tenant.id, "demo")
+        if ours is None:
+            create_credential(caller, channel="email", provider="smtp", name=name, payload=payload)
+        elif (decrypt(ours).reveal()["host"], decrypt(ours).reveal()["port"]) != (payload["host"], payload["port"]):
+            update_credential(caller, ours, payload=payload, enabled=True)

@@ -1,0 +1,125 @@
+"""What ``make up`` runs, in which order and with which environment."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from celery import Celery
+from kombu.exceptions import KombuError
+
+from notification_service.local.environment import LocalSetup
+from notification_service.local.server import EmbeddedServer
+from notification_service.local.supervisor import Service
+
+_QUEUES = "critical,normal,bulk,control"
+_WORKER = "local@worker"
+
+
+def local_services(setup: LocalSetup) -> list[Service]:
+    """Return the services of a development installation, each after what it needs."""
+    environment = setup.environment()
+    local = setup.local
+    servers = [_server(server) for server in (setup.postgres, setup.redis) if server]
+    data = tuple(server.name for server in servers)
+
+    def python(
+        name: str,
+        *arguments: str,
+        needs: tuple[str, ...],
+        once: bool = False,
+        ready: Callable[[], bool] = lambda: True,
+        settle: float = 0.0,
+    ) -> Service:
+        return Service(
+            name=name,
+            command=lambda: [sys.executable, *arguments],
+            environment=environment,
+            directory=setup.root,
+            needs=needs,
+            once=once,
+            ready=ready,
+            settle=settle,
+        )
+
+    sandbox_ports = [f"--smtp-port={setup.ports['sandbox_smtp']}", f"--http-port={setup.ports['sandbox_http']}"]
+    place = ["--host=127.0.0.1", *sandbox_ports, f"--data-dir={local / 'sandbox'}"]
+    bind = ["--host=127.0.0.1", f"--port={setup.port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
+    worker = ["worker", f"--queues={_QUEUES}", "--concurrency=2", f"--hostname={_WORKER}"]
+    beat = ["beat", "--pidfile="]
+    celery = ["-m", "celery", "-A", "notification_service"]
+    demo = ["manage.py", "seed_demo", f"--write={local / 'demo.json'}"]
+
+    def sandbox_answers() -> bool:
+        return answers(setup.sandbox_url) and accepts(setup.ports["sandbox_smtp"])
+
+    def worker_is_ready() -> bool:
+        return worker_answers(environment["REDIS_URL"])
+
+    return [
+        *servers,
+        python("sandbox", "-m", "sandbox", *place, needs=(), ready=sandbox_answers),
+        python("migrate", "manage.py", "migrate_safely", needs=data, once=True),
+        python("seed", *demo, needs=("migrate",), once=True),
+        python(
+            "web",
+            *("-m", "uvicorn", "notification_service.asgi:application", *bind),
+            needs=("seed", "sandbox"),
+            ready=lambda: answers(f"{setup.base_url}/health"),
+        ),
+        python(
+            "worker",
+            *celery,
+            *worker,
+            needs=("seed", "sandbox"),
+            ready=lambda: worker_answers(environment["REDIS_URL"]),
+        ),
+        python("beat", *celery, *beat, needs=("seed", "sandbox"), settle=2.0),
+    ]
+
+
+def _server(server: EmbeddedServer) -> Service:
+    return Service(
+        name=server.name,
+        command=server.command,
+        environment=server.environment,
+        prepare=server.prepare,
+        ready=server.ready,
+        run_as=server.run_as,
+        stop_signal=server.stop_signal,
+        death_signal=server.death_signal,
+    )
+
+
+def answers(url: str) -> bool:
+    """Return whether an HTTP server answers at ``url`` without an error of its own (status below 500)."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+
+
+def accepts(port: int) -> bool:
+    """Return whether something accepts TCP connections on the port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def worker_answers(redis_url: str) -> bool:
+    """Return whether the Celery worker of this installation answers a ping through the broker."""
+    options = {"socket_timeout": 2, "socket_connect_timeout": 2}
+    with Celery(broker=redis_url, set_as_current=False, broker_transport_options=options) as app:
+        try:
+            pongs = app.control.ping(destination=[_WORKER], timeout=0.5, limit=1)
+        except (OSError, KombuError):  # no broker
+            return False
+    return bool(pongs)

@@ -1,0 +1,29 @@
+"""Every address of the service, with and without the trailing slash."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from notification_service.health import Health, Live
+from tenants.api.routing import route
+from tenants.api.views import NoSuchAddress
+
+handler400 = "tenants.api.errors.bad_request"
+handler403 = "tenants.api.errors.forbidden"
+handler404 = "tenants.api.errors.not_found"
+handler500 = "tenants.api.errors.server_error"
+
+urlpatterns = [
+    route("health", Live, "live"),
+    route("api/notifications/health/", Health, "health"),
+    path("", include("tenants.api.urls")),
+    path("", include("notifications.credentials.urls")),
+    path("", include("notifications.records.urls")),
+    route("api/schema/", SpectacularAPIView, "schema"),
+    route("api/docs/", SpectacularSwaggerView, "swagger"),
+    route("swagger/", SpectacularSwaggerView, "swagger-short"),
+    route("redoc/", SpectacularRedocView, "redoc"),
+    path("admin/", admin.site.urls),
+    # Last: what is no address of ours is answered like every other error, in development too.
+    re_path("", NoSuchAddress.as_view()),
+]

@@ -1,0 +1,312 @@
+"""Verbs of credentials: create, change, delete, check, pause; and the choice of the one to send with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.utils import timezone
+from pydantic import SecretStr, ValidationError
+
+from notification_service.lib.encryption import key_ring
+from notification_service.lib.errors import Conflict, InvalidInput, NotFound
+from notification_service.lib.masking import is_masked, mask
+from notification_service.lib.net import NetworkPolicy
+from notification_service.lib.scope import tenant_scope
+from notifications.channels.registry import channels
+from notifications.credentials.hooks import credential_usable
+from notifications.credentials.models import Credential, CredentialStatus
+from notifications.providers.base import CheckResult, CredentialSchema, Provider
+from notifications.providers.registry import make_provider, providers
+from tenants import audit
+from tenants.callers import Caller, Mode, system_caller
+from tenants.notices import tell_admins
+
+
+@dataclass(frozen=True, slots=True)
+class UsableCredential:
+    """A credential in clear, ready to be handed to its provider. ``id`` is None for the sandbox's."""
+
+    id: UUID | None
+    provider: str
+    payload: CredentialSchema = field(repr=False)
+
+
+def create_credential(
+    caller: Caller,
+    *,
+    channel: str,
+    payload: Mapping[str, Any],
+    provider: str | None = None,
+    name: str = "",
+    position: int = 0,
+    enabled: bool = True,
+) -> Credential:
+    """Store a credential. ``provider`` defaults to the channel's first. Raises ``InvalidInput`` naming the field."""
+    provider = _provider_for(channel, provider)
+    valid = _validate(provider, payload)
+    credential = Credential(
+        tenant_id=caller.required_tenant_id(),
+        channel=channel,
+        provider=provider,
+        name=name or providers.get(provider).label,
+        position=position,
+        status=CredentialStatus.ACTIVE if enabled else CredentialStatus.DISABLED,
+        status_changed_at=timezone.now(),
+    )
+    _encrypt(credential, valid)
+    credential.save(force_insert=True)
+    audit.record(caller, "credential.created", "credential", credential.id, before={}, after=describe(credential))
+    _announce(credential)
+    return credential
+
+
+def update_credential(
+    caller: Caller,
+    credential: Credential,
+    *,
+    payload: Mapping[str, Any] | None = None,
+    merge: bool = False,
+    provider: str | None = None,
+    name: str | None = None,
+    position: int | None = None,
+    enabled: bool | None = None,
+) -> Credential:
+    """Change a credential; ``merge`` keeps fields of the payload that are not given.
+
+    A secret sent back as its mask stays what it is. New words for a paused credential make it active again.
+    Raises ``InvalidInput`` naming the field.
+    """
+    before = describe(credential)
+    if provider is not None and provider != credential.provider:
+        if payload is None:
+            raise InvalidInput(
+                "Another provider needs another payload.", errors={"credentials": ["Required with a new provider."]}
+            )
+        credential.provider, merge = _provider_for(credential.channel, provider), False
+    if payload is not None:
+        known = decrypt(credential).reveal() if credential.provider == before["provider"] else {}
+        sent = {name: known.get(name) if is_masked(value) else value for name, value in payload.items()}
+        _encrypt(credential, _validate(credential.provider, {**known, **sent} if merge else sent))
+    if name is not None:
+        credential.name = name
+    if position is not None:
+        credential.position = position
+    status = credential.status
+    if enabled is False:
+        status = CredentialStatus.DISABLED
+    elif enabled or (payload is not None and status == CredentialStatus.PAUSED):
+        status = CredentialStatus.ACTIVE
+    _set_status(credential, status)
+    credential.save()
+    audit.record(
+        caller,
+        "credential.updated",
+        "credential",
+        credential.id,
+        before=before,
+        after=describe(credential),
+        payload_changed=payload is not None,
+    )
+    _announce(credential)
+    return credential
+
+
+def delete_credential(caller: Caller, credential: Credential) -> None:
+    """Delete a credential and its secrets for good; records keep its id."""
+    audit.record(caller, "credential.deleted", "credential", credential.id, before=describe(credential), after={})
+    credential.delete()
+
+
+def check_credential(caller: Caller, credential_id: UUID) -> CheckResult:
+    """Really connect to the provider with the credential, send nothing, and say what happened.
+
+    Call it outside every scope: no transaction is open while the provider is asked. Raises ``NotFound``.
+    """
+    tenant_id = caller.required_tenant_id()
+    with tenant_scope(tenant_id):
+        credential = get_credential(credential_id)
+        provider, payload = open_provider(credential.provider), decrypt(credential)
+    result = asyncio.run(_check(provider, payload))
+    with tenant_scope(tenant_id):
+        audit.record(caller, "credential.tested", "credential", credential_id, ok=result.ok, outcome=result.detail)
+    return result
+
+
+def get_credential(credential_id: UUID) -> Credential:
+    """Return one of the tenant's credentials. Needs the tenant's scope. Raises ``NotFound``."""
+    try:
+        return Credential.objects.get(id=credential_id)
+    except Credential.DoesNotExist:
+        raise NotFound from None
+
+
+def pause_credential(tenant_id: UUID, credential_id: UUID, *, because: str) -> None:
+    """Stop using a credential that its provider refused, and tell the tenant's admins once.
+
+    ``because`` is the provider's answer. Needs the tenant's scope. Does nothing if the credential is not active.
+    """
+    credential = Credential.objects.select_for_update().filter(id=credential_id, status=CredentialStatus.ACTIVE).first()
+    if credential is None:
+        return
+    before = describe(credential)
+    _set_status(credential, CredentialStatus.PAUSED, because)
+    credential.save()
+    caller = system_caller(tenant_id, "delivery")
+    audit.record(
+        caller,
+        "credential.paused",
+        "credential",
+        credential.id,
+        before=before,
+        after=describe(credential),
+        reason=because,
+    )
+    tell_admins(
+        tenant_id,
+        f"{credential.name}: the provider refuses this credential",
+        f"We stopped sending {credential.channel} with the credential “{credential.name}” ({credential.provider}), "
+        f"because the provider answered:\n\n    {because}\n\n"
+        "Nothing is lost: what is still to be sent waits. Correct the credential, and it goes out.",
+    )
+
+
+def choose_credential(tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
+    """Return the credential to send with, or None if the tenant has none that is active. Needs the tenant's scope.
+
+    Test traffic goes to the sandbox, whatever the tenant has.
+    """
+    if mode == "test":
+        return _sandbox_credential(channel)
+    credential = Credential.objects.filter(channel=channel, status=CredentialStatus.ACTIVE).first()
+    if credential is None:
+        return None
+    return UsableCredential(credential.id, credential.provider, decrypt(credential))
+
+
+def require_credential(channel: str, mode: Mode) -> None:
+    """Raise ``Conflict`` if the tenant has nothing at all to send with on this channel. Needs the tenant's scope."""
+    if mode == "test" or Credential.objects.filter(channel=channel).exists():
+        return
+    raise Conflict(
+        f"There is no credential for channel {channel!r} yet: create one at /api/notifications/credentials/.",
+        code="no_credential",
+        errors={"channel": [f"No credential for {channel!r}."]},
+    )
+
+
+def decrypt(credential: Credential) -> CredentialSchema:
+    """Return the payload in clear. Raises ``DecryptionError`` if no key of the ring fits."""
+    clear = key_ring().decrypt(bytes(credential.payload_encrypted), associated_data=credential.associated_data)
+    schema = providers.get(credential.provider).schema
+    return schema.model_validate(orjson.loads(clear))
+
+
+def masked_payload(credential: Credential) -> dict[str, Any]:
+    """Return the payload as it may be shown: secrets as ``••••`` and their last characters."""
+    payload = decrypt(credential)
+    return {
+        name: mask(value.get_secret_value()) if isinstance(value, SecretStr) else value
+        for name, value in payload.model_dump(mode="python").items()
+    }
+
+
+def describe(credential: Credential) -> dict[str, Any]:
+    """Return a credential as the audit log may keep it."""
+    return {
+        "name": credential.name,
+        "channel": credential.channel,
+        "provider": credential.provider,
+        "position": credential.position,
+        "status": str(credential.status),
+        "settings": masked_payload(credential),
+    }
+
+
+def rotate(credential: Credential) -> bool:
+    """Encrypt under the first key of the ring; return whether that changed anything."""
+    ciphertext = bytes(credential.payload_encrypted)
+    if key_ring().is_current(ciphertext):
+        return False
+    credential.payload_encrypted = key_ring().rotate(ciphertext, associated_data=credential.associated_data)
+    credential.save(update_fields=["payload_encrypted"])
+    return True
+
+
+def open_provider(key: str) -> Provider[Any]:
+    """Return a new provider for the running event loop, bound to the networks that tenants' hosts may be in."""
+    return make_provider(key, network_policy=NetworkPolicy.parse(settings.OUTBOUND_ALLOWED_NETWORKS))
+
+
+async def _check(provider: Provider[Any], payload: CredentialSchema) -> CheckResult:
+    try:
+        return await provider.check(payload)
+    finally:
+        await provider.aclose()
+
+
+def _provider_for(channel: str, provider: str | None) -> str:
+    if channel not in channels:
+        known = ", ".join(channels.keys())
+        raise InvalidInput("Unknown channel.", errors={"channel": [f"Unknown channel {channel!r}; known: {known}."]})
+    fitting = [candidate.key for candidate in providers if candidate.channel == channel]
+    preferred = [key for key in channels.get(channel).providers if key in fitting]
+    chosen = provider or next(iter([*preferred, *fitting]), None)
+    if chosen not in fitting:
+        raise InvalidInput(
+            "Unknown provider.",
+            errors={"provider": [f"Unknown provider {chosen!r} for {channel}; known: {', '.join(fitting)}."]},
+        )
+    return chosen
+
+
+def _validate(provider: str, payload: Mapping[str, Any]) -> CredentialSchema:
+    try:
+        return providers.get(provider).schema.model_validate(dict(payload))
+    except ValidationError as error:
+        errors: dict[str, list[str]] = {}
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            where = ".".join(["credentials", *(str(part) for part in problem["loc"])])
+            errors.setdefault(where, []).append(problem["msg"])
+        field, messages = next(iter(errors.items()))
+        raise InvalidInput(f"{field}: {messages[0]}", errors=errors) from None
+
+
+def _encrypt(credential: Credential, payload: CredentialSchema) -> None:
+    credential.payload_encrypted = key_ring().encrypt(
+        orjson.dumps(payload.reveal()), associated_data=credential.associated_data
+    )
+
+
+def _set_status(credential: Credential, status: str, detail: str = "") -> None:
+    if status != credential.status:
+        credential.status, credential.status_detail = status, detail[:500]
+        credential.status_changed_at = timezone.now()
+
+
+def _announce(credential: Credential) -> None:
+    if credential.status == CredentialStatus.ACTIVE:
+        credential_usable(credential.tenant_id, credential.channel)
+
+
+def _sandbox_credential(channel: str) -> UsableCredential | None:
+    if channel != "email":
+        return None
+    if not settings.SANDBOX_SMTP_URL:
+        return UsableCredential(None, "console", _validate("console", {}))
+    url = urlsplit(settings.SANDBOX_SMTP_URL)
+    payload = {
+        "host": url.hostname,
+        "port": url.port or 25,
+        "security": "none",
+        "username": unquote(url.username or "") or None,
+        "password": unquote(url.password or "") or None,
+        "from_email": "test@example.com",
+    }
+    return UsableCredential(None, "smtp", _validate("smtp", payload))

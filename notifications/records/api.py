@@ -1,0 +1,267 @@
+"""``/api/notifications/records/``: shape in, one service call, shape out."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from notifications.channels.registry import channels
+from notifications.records import services
+from notifications.records.idempotency import Answer, answer_once
+from notifications.records.intake import NewRecord, accept
+from notifications.records.models import NotificationRecord
+from notifications.records.states import Lane, Status
+from tenants.api.views import TenantView
+from tenants.permissions import Permission
+
+_EXAMPLE = {
+    "channel": "email",
+    "recipient": "ada@example.com",
+    "content": {"subject": "Hi {{name}}", "body": "<p>Welcome, {{name}}.</p>"},
+    "context": {"name": "Ada"},
+}
+_MAX_JSON = 256 * 1024
+
+
+class SmallObject(serializers.DictField):
+    """A JSON object of at most 256 KB."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        value: dict[str, Any] = super().to_internal_value(data)
+        if len(str(value)) > _MAX_JSON:
+            raise serializers.ValidationError(f"Must be smaller than {_MAX_JSON // 1024} KB.")
+        return value
+
+
+class RecordIn(serializers.Serializer[Any]):
+    channel = serializers.CharField(max_length=32, help_text="`email`")
+    recipient = serializers.CharField(max_length=512, help_text="An address of the channel.")
+    content = serializers.DictField(help_text="The words; their fields depend on the channel.")
+    context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
+    metadata = SmallObject(required=False, help_text="Yours: kept and returned, never sent.")
+    lane = serializers.ChoiceField(choices=Lane.choices, required=False)
+    scheduled_at = serializers.DateTimeField(required=False, allow_null=True)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class RecordChange(RecordIn):
+    """What may change while nobody has begun to send: all but the channel."""
+
+    channel = None  # type: ignore[assignment]
+
+
+class RecordOut(serializers.ModelSerializer[NotificationRecord]):
+    failure_reason = serializers.SerializerMethodField()
+    next_attempt_at = serializers.SerializerMethodField()
+
+    class Meta:
+        model = NotificationRecord
+        fields = [
+            "id",
+            "tenant_id",
+            "channel",
+            "recipient",
+            "content",
+            "context",
+            "metadata",
+            "lane",
+            "mode",
+            "status",
+            "delivery_state",
+            "failure_reason",
+            "provider",
+            "provider_response",
+            "provider_message_id",
+            "credential_id",
+            "attempt_count",
+            "retry_count",
+            "max_retries",
+            "next_attempt_at",
+            "scheduled_at",
+            "expires_at",
+            "sent_at",
+            "resend_of",
+            "created_by",
+            "created_at",
+            "updated_at",
+        ]
+
+    def get_failure_reason(self, record: NotificationRecord) -> str | None:
+        """Why the last attempt failed, or null."""
+        return record.failure_reason or None
+
+    def get_next_attempt_at(self, record: NotificationRecord) -> str | None:
+        """When it is tried next, or null when nothing more happens by itself."""
+        return None if record.is_final or record.status == Status.SENDING else record.due_at.isoformat()
+
+
+class TimelineStep(serializers.Serializer[Any]):
+    at = serializers.DateTimeField()
+    event = serializers.CharField()
+    status = serializers.CharField(required=False)
+
+
+class TimelineOut(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    status = serializers.CharField()
+    timeline = TimelineStep(many=True, help_text="In order; steps carry further fields by their event.")
+
+
+class RecordFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """``?status=failed,retrying&channel=email&created_after=…&search=ada``."""
+
+    status = django_filters.CharFilter(method="any_of", help_text="One or several, separated by commas.")
+    channel = django_filters.CharFilter(method="any_of")
+    failure_reason = django_filters.CharFilter(method="any_of")
+    lane = django_filters.CharFilter(method="any_of")
+    delivery_state = django_filters.CharFilter(method="any_of")
+    mode = django_filters.CharFilter()
+    recipient = django_filters.CharFilter(lookup_expr="iexact")
+    search = django_filters.CharFilter(field_name="recipient", lookup_expr="icontains")
+    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    sent_after = django_filters.IsoDateTimeFilter(field_name="sent_at", lookup_expr="gte")
+    sent_before = django_filters.IsoDateTimeFilter(field_name="sent_at", lookup_expr="lt")
+    ordering = django_filters.OrderingFilter(
+        fields=[(name, name) for name in ("created_at", "updated_at", "sent_at", "recipient", "status")]
+    )
+
+    class Meta:
+        model = NotificationRecord
+        fields: list[str] = []
+
+    _KNOWN = {"status": Status.values, "lane": Lane.values}
+
+    def any_of(self, rows: QuerySet[NotificationRecord], name: str, value: str) -> QuerySet[NotificationRecord]:
+        wanted = [part.strip().lower() for part in value.split(",") if part.strip()]
+        known = channels.keys() if name == "channel" else self._KNOWN.get(name)
+        for part in wanted:
+            if known is not None and part not in known:
+                raise serializers.ValidationError({name: [f"Unknown value {part!r}; known: {', '.join(known)}."]})
+        return rows.filter(**{f"{name}__in": wanted})
+
+
+_PERMISSIONS = {
+    "GET": Permission.NOTIFICATIONS_READ,
+    "POST": Permission.NOTIFICATIONS_WRITE,
+    "PUT": Permission.NOTIFICATIONS_WRITE,
+    "PATCH": Permission.NOTIFICATIONS_WRITE,
+    "DELETE": Permission.NOTIFICATIONS_WRITE,
+}
+
+
+@extend_schema(tags=["records"])
+class RecordList(TenantView):
+    """The tenant's notification records."""
+
+    permissions = _PERMISSIONS
+    filterset_class = RecordFilter
+
+    @extend_schema(operation_id="records_list", responses=RecordOut(many=True), filters=True)
+    def get(self, request: Request) -> Response:
+        rows = NotificationRecord.objects.filter(deleted_at=None)
+        filters = RecordFilter(request.query_params, queryset=rows, request=request)
+        if not filters.is_valid():
+            raise serializers.ValidationError(filters.errors)
+        return self.paginated(filters.qs, RecordOut)
+
+    @extend_schema(
+        operation_id="records_create",
+        request=RecordIn,
+        responses={201: RecordOut},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description="Repeat a request with the same key as often as you like: it is carried out once.",
+            )
+        ],
+        examples=[OpenApiExample("An email", value=_EXAMPLE, request_only=True)],
+    )
+    def post(self, request: Request) -> Response:
+        data = self.valid(RecordIn)
+
+        def act() -> Answer:
+            return Answer(201, RecordOut(accept(self.caller, NewRecord(**data))).data)
+
+        key = request.headers.get("Idempotency-Key")
+        answer = answer_once(self.caller.required_tenant_id(), key, {"door": "records", "body": request.data}, act)
+        headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
+        headers["Location"] = f"/api/notifications/records/{answer.body['id']}/"
+        return Response(answer.body, status=answer.status, headers=headers)
+
+
+@extend_schema(tags=["records"])
+class RecordDetail(TenantView):
+    """One record."""
+
+    permissions = _PERMISSIONS
+
+    @extend_schema(operation_id="records_retrieve", responses=RecordOut)
+    def get(self, request: Request, record_id: UUID) -> Response:
+        return Response(RecordOut(services.get_record(record_id)).data)
+
+    @extend_schema(operation_id="records_replace", request=RecordChange, responses=RecordOut)
+    def put(self, request: Request, record_id: UUID) -> Response:
+        data = self.valid(RecordChange)
+        # What is not given goes back to what a new record would have.
+        defaults: dict[str, Any] = {
+            "context": {},
+            "metadata": {},
+            "lane": Lane.NORMAL,
+            "scheduled_at": None,
+            "expires_at": None,
+        }
+        return Response(RecordOut(services.edit_record(self.caller, record_id, {**defaults, **data})).data)
+
+    @extend_schema(operation_id="records_update", request=RecordChange(partial=True), responses=RecordOut)
+    def patch(self, request: Request, record_id: UUID) -> Response:
+        changes = self.valid(RecordChange, partial=True)
+        return Response(RecordOut(services.edit_record(self.caller, record_id, changes)).data)
+
+    @extend_schema(operation_id="records_delete", responses={204: None})
+    def delete(self, request: Request, record_id: UUID) -> Response:
+        services.delete_record(self.caller, record_id)
+        return Response(status=204)
+
+
+@extend_schema(tags=["records"])
+class RecordCancel(TenantView):
+    """Cancel a record that waits."""
+
+    permissions = Permission.NOTIFICATIONS_WRITE
+
+    @extend_schema(operation_id="records_cancel", request=None, responses=RecordOut)
+    def post(self, request: Request, record_id: UUID) -> Response:
+        return Response(RecordOut(services.cancel_record(self.caller, record_id)).data)
+
+
+@extend_schema(tags=["records"])
+class RecordResend(TenantView):
+    """Send a record that has its end once more, as a new record."""
+
+    permissions = Permission.NOTIFICATIONS_WRITE
+
+    @extend_schema(operation_id="records_resend", request=None, responses={201: RecordOut})
+    def post(self, request: Request, record_id: UUID) -> Response:
+        return Response(RecordOut(services.resend_record(self.caller, record_id)).data, status=201)
+
+
+@extend_schema(tags=["records"])
+class RecordTimeline(TenantView):
+    """Everything that happened to a record, in order."""
+
+    permissions = Permission.NOTIFICATIONS_READ
+
+    @extend_schema(operation_id="records_timeline", responses=TimelineOut)
+    def get(self, request: Request, record_id: UUID) -> Response:
+        record = services.get_record(record_id)
+        return Response({"id": record.id, "status": record.status, "timeline": services.timeline(record)})

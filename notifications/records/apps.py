@@ -1,0 +1,19 @@
+from uuid import UUID
+
+from django.apps import AppConfig
+
+
+class RecordsConfig(AppConfig):
+    name = "notifications.records"
+    label = "records"
+    verbose_name = "Records"
+
+    def ready(self) -> None:
+        from notifications.credentials.hooks import on_credential_usable
+        from notifications.records.queue import release_held
+        from notifications.records.wake import wake_after_commit
+
+        @on_credential_usable
+        def send_what_waited(tenant_id: UUID, channel: str) -> None:
+            for lane in release_held(tenant_id, channel):
+                wake_after_commit(tenant_id, lane)

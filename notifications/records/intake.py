@@ -1,0 +1,135 @@
+"""Intake: check everything that can be checked, then write the row. The committed row is the promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from notification_service.lib.errors import ContentInvalid, InvalidInput
+from notification_service.lib.ids import new_id
+from notifications.channels.base import Channel, ContentError
+from notifications.channels.registry import channels
+from notifications.credentials.services import require_credential
+from notifications.records.models import NotificationRecord
+from notifications.records.states import Lane, Status
+from notifications.records.wake import wake_after_commit
+from tenants.callers import Caller
+
+#: How far ahead a message may be scheduled.
+_HORIZON = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A message as a caller asks for it. Times are aware; ``expires_at`` defaults to the lane's deadline."""
+
+    channel: str
+    recipient: str
+    content: Mapping[str, Any]
+    context: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    lane: str = Lane.NORMAL
+    scheduled_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+def accept(caller: Caller, new: NewRecord) -> NotificationRecord:
+    """Accept one message: checked, written, its lane woken after the commit. Needs the caller's tenant scope.
+
+    Raises ``InvalidInput`` and ``ContentInvalid`` naming the field, ``Conflict`` if there is nothing to send with.
+    """
+    return accept_many(caller, [new])[0]
+
+
+def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationRecord]:
+    """Accept messages together: all of them or, if one is refused, none. Otherwise like ``accept``."""
+    for channel in {new.channel for new in news}:
+        channel_of(channel)
+        require_credential(channel, caller.mode)
+    now = timezone.now()
+    records = [_record(caller, new, now) for new in news]
+    NotificationRecord.objects.bulk_create(records)
+    for lane in {record.lane for record in records if record.due_at <= now}:
+        wake_after_commit(caller.required_tenant_id(), lane)
+    return records
+
+
+def channel_of(key: str) -> Channel:
+    """Return a channel by its key. Raises ``InvalidInput``."""
+    if key not in channels:
+        known = ", ".join(channels.keys())
+        raise InvalidInput("Unknown channel.", errors={"channel": [f"Unknown channel {key!r}; known: {known}."]})
+    return channels.get(key)
+
+
+def prepare(
+    channel: Channel, recipient: str, content: Mapping[str, Any], context: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return the normal form of address and content, having rendered once to prove that it can be done.
+
+    Raises ``ContentInvalid`` (``content_error``) naming the field, and the placeholder if one has no value.
+    """
+    try:
+        address = channel.normalise_address(recipient)
+    except ContentError as error:
+        raise InvalidInput(error.message, errors={"recipient": [error.message]}) from None
+    try:
+        valid = channel.validate(content)
+        channel.render(valid, context)
+    except ContentError as error:
+        # A missing value belongs to the context, a malformed text to the content.
+        where = f"context.{error.placeholder}" if error.placeholder else error.field
+        raise ContentInvalid(error.message, errors={where: [error.message]}) from None
+    return address, valid
+
+
+def check_times(scheduled_at: datetime | None, expires_at: datetime | None, now: datetime) -> None:
+    """Raise ``InvalidInput`` for a schedule or deadline that makes no sense."""
+    errors: dict[str, list[str]] = {}
+    if scheduled_at and scheduled_at > now + _HORIZON:
+        errors["scheduled_at"] = [f"Must lie within {_HORIZON.days} days."]
+    if expires_at and expires_at <= (scheduled_at or now):
+        errors["expires_at"] = ["Must lie in the future." if not scheduled_at else "Must lie after scheduled_at."]
+    if errors:
+        field, messages = next(iter(errors.items()))
+        raise InvalidInput(f"{field}: {messages[0]}", errors=errors)
+
+
+def due_and_deadline(
+    lane: str, scheduled_at: datetime | None, expires_at: datetime | None, now: datetime
+) -> tuple[Status, datetime, datetime]:
+    """Return the status to begin with, when the record is due, and when it expires."""
+    later = scheduled_at is not None and scheduled_at > now
+    due = scheduled_at if scheduled_at is not None and later else now
+    deadline = expires_at or due + settings.LANE_DEADLINES[str(lane)]
+    return (Status.SCHEDULED if later else Status.PENDING), due, deadline
+
+
+def _record(caller: Caller, new: NewRecord, now: datetime) -> NotificationRecord:
+    check_times(new.scheduled_at, new.expires_at, now)
+    recipient, content = prepare(channel_of(new.channel), new.recipient, new.content, new.context)
+    status, due_at, expires_at = due_and_deadline(new.lane, new.scheduled_at, new.expires_at, now)
+    return NotificationRecord(
+        id=new_id(),
+        tenant_id=caller.required_tenant_id(),
+        channel=new.channel,
+        recipient=recipient,
+        content=content,
+        context=dict(new.context),
+        metadata=dict(new.metadata),
+        lane=new.lane,
+        mode=caller.mode,
+        status=status,
+        max_retries=settings.RETRY_LIMIT,
+        due_at=due_at,
+        scheduled_at=new.scheduled_at,
+        expires_at=expires_at,
+        created_by=(caller.actor_label or caller.actor_id)[:255],
+        created_at=now,
+        updated_at=now,
+    )

@@ -1,0 +1,129 @@
+"""Records, their attempts and the rarer events of their lives. All three are partitioned by month of id."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from notifications.records.states import FINAL, WAITING, DeliveryState, Lane, Status
+from tenants.isolation import TenantModel
+
+
+class NotificationRecord(TenantModel):
+    """One message to one recipient: the promise, and the queue that keeps it.
+
+    The committed row is the outbox. ``due_at`` says when it may be claimed; ``lease_token`` and ``lease_until`` say
+    which worker has it and for how long it is believed to live.
+    """
+
+    channel = models.CharField(max_length=32)
+    recipient = models.CharField(max_length=512)
+    content = models.JSONField(default=dict)
+    context = models.JSONField(default=dict)
+    metadata = models.JSONField(default=dict)
+    lane = models.CharField(max_length=16, choices=Lane, default=Lane.NORMAL)
+    mode = models.CharField(max_length=8, default="live")
+
+    status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
+    delivery_state = models.CharField(max_length=16, choices=DeliveryState, default=DeliveryState.NONE)
+    failure_reason = models.CharField(max_length=32, blank=True, default="")
+    # The last answer, in the provider's own words.
+    provider_response = models.TextField(blank=True, default="")
+    provider = models.CharField(max_length=32, blank=True, default="")
+    provider_message_id = models.CharField(max_length=255, blank=True, default="")
+    credential_id = models.UUIDField(null=True)
+
+    retry_count = models.PositiveSmallIntegerField(default=0)
+    max_retries = models.PositiveSmallIntegerField(default=3)
+    attempt_count = models.PositiveSmallIntegerField(default=0)
+    # How often a worker was lost while it had this record.
+    lost_count = models.PositiveSmallIntegerField(default=0)
+
+    due_at = models.DateTimeField()
+    scheduled_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    lease_token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    resend_of = models.UUIDField(null=True)
+    created_by = models.CharField(max_length=255, blank=True, default="")
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta(TenantModel.Meta):
+        db_table = "notification_record"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="record_list"),
+            models.Index(fields=["tenant", "recipient", "-id"], name="record_recipient"),
+            models.Index(
+                fields=["tenant", "lane", "due_at"],
+                name="record_due",
+                condition=models.Q(status__in=sorted(WAITING)),
+            ),
+            models.Index(fields=["lease_until"], name="record_lease", condition=models.Q(status=Status.SENDING)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.id} {self.status}"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to it on our side."""
+        return self.status in FINAL
+
+
+class Attempt(TenantModel):
+    """One try at a provider, appended with its outcome."""
+
+    record_id = models.UUIDField()
+    number = models.PositiveSmallIntegerField()
+    provider = models.CharField(max_length=32)
+    credential_id = models.UUIDField(null=True)
+    # What the record moved to: success, failed, retrying, or pending (put back).
+    outcome = models.CharField(max_length=16, choices=Status)
+    failure_reason = models.CharField(max_length=32, blank=True, default="")
+    code = models.CharField(max_length=64, blank=True, default="")
+    response = models.TextField(blank=True, default="")
+    provider_message_id = models.CharField(max_length=255, blank=True, default="")
+    # Whether the provider may have taken the message although it did not say so.
+    ambiguous = models.BooleanField(default=False)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    next_due_at = models.DateTimeField(null=True)
+
+    class Meta(TenantModel.Meta):
+        db_table = "attempt"
+        ordering = ["id"]
+        indexes = [models.Index(fields=["record_id"], name="attempt_record")]
+
+
+class RecordEvent(TenantModel):
+    """Something that happened to a record and is neither its birth nor an attempt: edited, cancelled, resent, lost."""
+
+    record_id = models.UUIDField()
+    kind = models.CharField(max_length=32)
+    actor = models.CharField(max_length=255, blank=True, default="")
+    detail = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        db_table = "record_event"
+        ordering = ["id"]
+        indexes = [models.Index(fields=["record_id"], name="record_event_record")]
+
+
+class IdempotencyKey(TenantModel):
+    """The answer that a key was given, kept for a day."""
+
+    key = models.CharField(max_length=255)
+    request_hash = models.BinaryField(max_length=32)
+    status_code = models.PositiveSmallIntegerField(default=201)
+    response = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta(TenantModel.Meta):
+        db_table = "idempotency_key"
+        constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="idempotency_key_unique")]

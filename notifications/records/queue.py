@@ -1,0 +1,171 @@
+"""The queue in the table: claim what is due under a lease, keep the lease alive, take back what a lost worker had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+from orjson import loads
+
+from notifications.records.models import RecordEvent
+from notifications.records.states import WAITING, Status, sources
+from tenants.callers import Mode
+
+#: After this many lost workers a record is taken for the cause and fails.
+LOST_LIMIT = 5
+_WAITING = ", ".join(f"'{status}'" for status in sorted(WAITING))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A record as a worker holds it."""
+
+    id: UUID
+    tenant_id: UUID
+    channel: str
+    recipient: str
+    content: dict[str, Any]
+    context: dict[str, Any]
+    lane: str
+    mode: Mode
+    retry_count: int
+    max_retries: int
+    attempt_count: int
+    created_at: datetime
+    expires_at: datetime
+    lease_token: UUID
+
+
+# The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
+_CLAIM = f"""
+UPDATE notification_record AS r
+SET status = 'sending', lease_token = %(token)s, lease_until = now() + %(lease)s * interval '1 second',
+    attempt_count = attempt_count + 1, updated_at = now()
+WHERE r.id = ANY (ARRAY(
+    SELECT id FROM notification_record
+    WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({_WAITING}) AND due_at <= now()
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+))
+RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
+    attempt_count, created_at, expires_at, lease_token
+"""
+
+
+def claim(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> list[Claimed]:
+    """Take up to ``limit`` due records of a lane under a lease of ``LEASE_SECONDS``. Needs the tenant's scope."""
+    assert all(str(status) in sources(Status.SENDING) for status in WAITING)  # noqa: S101 - our own table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CLAIM,
+            {"token": token, "lease": settings.LEASE_SECONDS, "tenant": tenant_id, "lane": lane, "limit": limit},
+        )
+        return _claimed(cursor)
+
+
+def renew(tenant_id: UUID, token: UUID) -> int:
+    """Prolong every lease held under a token; return how many there are. Needs the tenant's scope."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE notification_record SET lease_until = now() + %s * interval '1 second'"
+            " WHERE tenant_id = %s AND status = 'sending' AND lease_token = %s",
+            [settings.LEASE_SECONDS, tenant_id, token],
+        )
+        return int(cursor.rowcount)
+
+
+# The try that was lost counts as an attempt (the message may have gone out), but not as one of the retries.
+_TAKE_BACK = """
+WITH lost AS (
+    SELECT id FROM notification_record WHERE status = 'sending' AND lease_until < now()
+    ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE notification_record AS r
+SET status = CASE WHEN r.lost_count + 1 >= %(lost_limit)s THEN 'failed' ELSE 'retrying' END,
+    failure_reason = 'unknown_error', provider_response = 'The worker was lost while sending.',
+    lost_count = r.lost_count + 1, due_at = now(), lease_token = NULL, lease_until = NULL, updated_at = now()
+FROM lost WHERE r.id = lost.id
+RETURNING r.id, r.tenant_id, r.status, r.attempt_count
+"""
+
+
+def take_back_lost(*, limit: int = 5000) -> int:
+    """Give up leases that ran out, so that another worker tries; return how many. Needs ``platform_scope``."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_BACK, {"limit": limit, "lost_limit": LOST_LIMIT})
+        lost = cursor.fetchall()
+    RecordEvent.objects.bulk_create(
+        RecordEvent(
+            tenant_id=tenant_id,
+            record_id=record_id,
+            kind="worker_lost",
+            actor="sweeper",
+            detail={"status": status, "attempt": attempt_count},
+            created_at=timezone.now(),
+        )
+        for record_id, tenant_id, status, attempt_count in lost
+    )
+    return len(lost)
+
+
+# A loose index scan: one step per (tenant, lane) that waits, however many rows each has.
+_DUE_LANES = f"""
+WITH RECURSIVE lanes AS (
+    (SELECT tenant_id, lane FROM notification_record WHERE status IN ({_WAITING}) ORDER BY tenant_id, lane LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM lanes, LATERAL (
+        SELECT r.tenant_id, r.lane FROM notification_record AS r
+        WHERE r.status IN ({_WAITING}) AND (r.tenant_id, r.lane) > (lanes.tenant_id, lanes.lane)
+        ORDER BY r.tenant_id, r.lane LIMIT 1
+    ) AS next
+)
+SELECT tenant_id, lane FROM lanes WHERE EXISTS (
+    SELECT FROM notification_record AS r
+    WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({_WAITING}) AND r.due_at <= now()
+)
+"""
+
+
+def due_lanes() -> list[tuple[UUID, str]]:
+    """Return every (tenant, lane) that has something due. Needs ``platform_scope``."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE_LANES)
+        return [(row[0], row[1]) for row in cursor.fetchall()]
+
+
+def release_held(tenant_id: UUID, channel: str) -> list[str]:
+    """Make due what waits for a credential of a channel; return the lanes concerned. Needs the tenant's scope."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE notification_record SET due_at = now() WHERE tenant_id = %s AND channel = %s"
+            f" AND status IN ({_WAITING}) AND failure_reason = 'auth_error' AND due_at > now() RETURNING lane",
+            [tenant_id, channel],
+        )
+        return sorted({row[0] for row in cursor.fetchall()})
+
+
+def _claimed(cursor: CursorWrapper) -> list[Claimed]:
+    return [
+        Claimed(
+            id=row[0],
+            tenant_id=row[1],
+            channel=row[2],
+            recipient=row[3],
+            content=loads(row[4]),
+            context=loads(row[5]),
+            lane=row[6],
+            mode=row[7],
+            retry_count=row[8],
+            max_retries=row[9],
+            attempt_count=row[10],
+            created_at=row[11],
+            expires_at=row[12],
+            lease_token=row[13],
+        )
+        for row in cursor.fetchall()
+    ]

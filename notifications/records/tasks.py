@@ -1,0 +1,57 @@
+"""Celery entry points of the engine: the drain token, and the sweepers that beat ticks."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_process_shutdown
+from django.conf import settings
+from django.utils import timezone
+
+from notification_service.lib.heartbeat import beat
+from notification_service.lib.partitions import ensure_partitions
+from notification_service.lib.scope import platform_scope
+from notifications.records import queue
+from notifications.records.engine import close_engine, engine
+from notifications.records.idempotency import delete_expired
+from notifications.records.wake import wake
+
+log = structlog.get_logger(__name__)
+
+#: Tables with a partition a month.
+PARTITIONED = ["notification_record", "attempt", "record_event"]
+
+
+@shared_task(name="notifications.records.tasks.drain")
+def drain(tenant_id: str, lane: str) -> None:
+    """Send what is due in one tenant's lane."""
+    engine().drain(UUID(tenant_id), lane)
+
+
+@shared_task(name="notifications.records.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)
+def sweep() -> None:
+    """Find what has no token: rows whose time came, rows whose worker was lost, rows from while Redis was down."""
+    beat("worker")
+    with platform_scope("sweep"):
+        lost = queue.take_back_lost()
+        due = queue.due_lanes()
+    if lost:
+        log.warning("leases_ran_out", count=lost)
+    for tenant_id, lane in due:
+        wake(tenant_id, lane)
+
+
+@shared_task(name="notifications.records.tasks.housekeep")
+def housekeep() -> None:
+    """Make partitions ahead and forget idempotency keys that are past their time."""
+    made = ensure_partitions(PARTITIONED, now=timezone.now())
+    with platform_scope("forget expired idempotency keys"):
+        forgotten = delete_expired()
+    log.info("housekeeping", partitions_made=made, idempotency_keys_forgotten=forgotten)
+
+
+@worker_process_shutdown.connect
+def _close(**_: object) -> None:
+    close_engine()

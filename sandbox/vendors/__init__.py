@@ -1,0 +1,31 @@
+"""HTTP ends of pretend vendors, one file each.
+
+A vendor end is a module in this package with a ``routes`` table; it is found and served without further wiring::
+
+    from aiohttp import web
+    from sandbox.api import STORE
+
+    routes = web.RouteTableDef()
+
+    @routes.post("/vendor/v1/send")
+    async def send(request: web.Request) -> web.Response:
+        raw = await request.read()
+        store = request.app[STORE]
+        ids = store.add(channel="sms", tenant="", to=["+15551234567"], sender="", raw=raw, text="…")
+        return web.json_response({"id": ids[0]})
+
+Keep each vendor's addresses under a prefix of its own: base URLs of the real providers point at it.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+
+from aiohttp import web
+
+
+def vendor_routes() -> list[web.RouteTableDef]:
+    """Return the route tables of all vendor ends in this package, ordered by module name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."))
+    return [import_module(name).routes for name in names]
