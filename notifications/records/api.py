@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
 import django_filters
+import orjson
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -28,22 +30,38 @@ _EXAMPLE = {
     "context": {"name": "Ada"},
 }
 _MAX_JSON = 256 * 1024
+#: A null character, which PostgreSQL's jsonb can not hold, in JSON: an escape that is not itself escaped.
+_NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
-class SmallObject(serializers.DictField):
-    """A JSON object of at most 256 KB."""
+class JsonObject(serializers.DictField):
+    """A JSON object that the database can keep: no null characters, at most 254 levels deep."""
+
+    max_bytes: int | None = None
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         value: dict[str, Any] = super().to_internal_value(data)
-        if len(str(value)) > _MAX_JSON:
-            raise serializers.ValidationError(f"Must be smaller than {_MAX_JSON // 1024} KB.")
+        try:
+            dumped = orjson.dumps(value)
+        except TypeError:
+            raise serializers.ValidationError("Is nested too deeply.") from None
+        if self.max_bytes and len(dumped) > self.max_bytes:
+            raise serializers.ValidationError(f"Must be smaller than {self.max_bytes // 1024} KB.")
+        if _NULL.search(dumped):
+            raise serializers.ValidationError("Null characters are not allowed.")
         return value
+
+
+class SmallObject(JsonObject):
+    """A JSON object of at most 256 KB."""
+
+    max_bytes = _MAX_JSON
 
 
 class RecordIn(serializers.Serializer[Any]):
     channel = serializers.CharField(max_length=32, help_text="`email`")
     recipient = serializers.CharField(max_length=512, help_text="An address of the channel.")
-    content = serializers.DictField(help_text="The words; their fields depend on the channel.")
+    content = JsonObject(help_text="The words; their fields depend on the channel.")
     context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept and returned, never sent.")
     lane = serializers.ChoiceField(choices=Lane.choices, required=False)
