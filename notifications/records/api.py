@@ -76,6 +76,7 @@ class RecordChange(RecordIn):
 
 
 class RecordOut(serializers.ModelSerializer[NotificationRecord]):
+    tenant_id = serializers.UUIDField(read_only=True)  # a string, like every id: the answer is kept as JSON
     failure_reason = serializers.SerializerMethodField()
     next_attempt_at = serializers.SerializerMethodField()
 
