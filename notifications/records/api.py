@@ -15,11 +15,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications.channels.registry import channels
+from notifications.providers.base import FailureReason
 from notifications.records import services
 from notifications.records.idempotency import Answer, answer_once
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord
-from notifications.records.states import Lane, Status
+from notifications.records.states import DeliveryState, Lane, Status
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -141,7 +142,7 @@ class RecordFilter(django_filters.FilterSet):  # type: ignore[misc]
     failure_reason = django_filters.CharFilter(method="any_of")
     lane = django_filters.CharFilter(method="any_of")
     delivery_state = django_filters.CharFilter(method="any_of")
-    mode = django_filters.CharFilter()
+    mode = django_filters.CharFilter(method="any_of")
     recipient = django_filters.CharFilter(lookup_expr="iexact")
     search = django_filters.CharFilter(field_name="recipient", lookup_expr="icontains")
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
@@ -156,7 +157,13 @@ class RecordFilter(django_filters.FilterSet):  # type: ignore[misc]
         model = NotificationRecord
         fields: list[str] = []
 
-    _KNOWN = {"status": Status.values, "lane": Lane.values}
+    _KNOWN = {
+        "status": Status.values,
+        "lane": Lane.values,
+        "failure_reason": [str(reason) for reason in FailureReason],
+        "delivery_state": DeliveryState.values,
+        "mode": ["live", "test"],
+    }
 
     def any_of(self, rows: QuerySet[NotificationRecord], name: str, value: str) -> QuerySet[NotificationRecord]:
         wanted = [part.strip().lower() for part in value.split(",") if part.strip()]
@@ -189,7 +196,8 @@ class RecordList(TenantView):
         filters = RecordFilter(request.query_params, queryset=rows, request=request)
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, RecordOut)
+        # The id makes the order total, so that rows that are alike stay on their page.
+        return self.paginated(filters.qs.order_by(*filters.qs.query.order_by, "-id"), RecordOut)
 
     @extend_schema(
         operation_id="records_create",
