@@ -155,7 +155,7 @@ class Engine:
         return self._providers[key]
 
     async def _choose(self, tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
-        # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts from now on, in every process.
+        # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts at once, in every process.
         return await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
 
     async def _pause(self, tenant_id: UUID, credential_id: UUID, because: str) -> None:
