@@ -44,8 +44,9 @@ def test_a_batch_of_outcomes_in_its_transaction(
     def callback(outcomes: Sequence[Outcome]) -> None:
         assert connection.in_atomic_block
         assert current_tenant_id() == admin.tenant_id
-        for outcome in outcomes:
-            heard.append((outcome.claimed.id, f"{outcome.status}/{load(admin.tenant, outcome.claimed.id).status}"))
+        heard.extend(
+            (told.claimed.id, f"{told.status}/{load(admin.tenant, told.claimed.id).status}") for told in outcomes
+        )
 
     listen(callback)
     good, bad = posted(), posted(recipient="fail-permanent@example.com")
