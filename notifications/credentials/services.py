@@ -54,7 +54,7 @@ def create_credential(
 ) -> Credential:
     """Store a credential. ``provider`` defaults to the channel's first. Raises ``InvalidInput`` naming the field."""
     provider = _provider_for(channel, provider)
-    valid = _validate(provider, payload)
+    valid = _validate(provider, _unmask(payload, {}))
     credential = Credential(
         tenant_id=caller.required_tenant_id(),
         channel=channel,
@@ -96,7 +96,7 @@ def update_credential(
         credential.provider, merge = _provider_for(credential.channel, provider), False
     if payload is not None:
         known = decrypt(credential).reveal() if credential.provider == before["provider"] else {}
-        sent = {name: known.get(name) if is_masked(value) else value for name, value in payload.items()}
+        sent = _unmask(payload, known)
         _encrypt(credential, _validate(credential.provider, {**known, **sent} if merge else sent))
     if name is not None:
         credential.name = name
@@ -276,6 +276,16 @@ def _provider_for(channel: str, provider: str | None) -> str:
             errors={"provider": [f"Unknown provider {chosen!r} for {channel}; known: {', '.join(fitting)}."]},
         )
     return chosen
+
+
+def _unmask(payload: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what is known back where its mask was sent. Raises ``InvalidInput`` for a mask of nothing."""
+    unknown = [name for name, value in payload.items() if is_masked(value) and known.get(name) is None]
+    if unknown:
+        message = "This is a mask of nothing that is stored: enter the value itself."
+        errors = {f"credentials.{name}": [message] for name in unknown}
+        raise InvalidInput(f"credentials.{unknown[0]}: {message}", errors=errors)
+    return {name: known[name] if is_masked(value) else value for name, value in payload.items()}
 
 
 def _validate(provider: str, payload: Mapping[str, Any]) -> CredentialSchema:
