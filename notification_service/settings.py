@@ -39,7 +39,7 @@ TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 # --- Applications -------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "notification_service.apps.NotificationServiceConfig",
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # its default one would replace our admin site with its own
     "notification_service.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -55,8 +55,8 @@ def rows(tenant: Tenant) -> dict[type[models.Model], models.Model]:
             outcome=Status.RETRYING,
             failure_reason="provider_error",
             response="451 come back later",
-            started_at=now,
-            finished_at=now,
+            started_at=timezone.now(),
+            finished_at=timezone.now(),
         )
         cancel_record(caller, record.id)
         event = RecordEvent.objects.get(record_id=record.id)
@@ -114,7 +114,7 @@ def test_nothing_is_added_changed_or_deleted(
 
 def test_a_record_tells_its_story(desk: Client, rows: dict[type[models.Model], models.Model]) -> None:
     text = desk.get(page(NotificationRecord, "change", rows[NotificationRecord].pk)).text
-    story = [text.index(word) for word in (" accepted ", "451 come back later", " cancelled ")]
+    story = [text.index(word) for word in ("accepted → pending", "451 come back later", "cancelled → cancelled")]
     assert story == sorted(story)
 
 

@@ -93,13 +93,16 @@ class NotificationRecordAdmin(ReadOnlyAdmin):
     @admin.display(description="timeline")
     def story(self, record: NotificationRecord) -> SafeString:
         """Everything that happened to the record, in order."""
-        rows = ((step["at"], step["event"], step.get("status", ""), _rest(step)) for step in timeline(record))
-        return format_html_join("", "<div>{:%Y-%m-%d %H:%M:%S} · {} {} {}</div>", rows)
+        rows = (
+            (f"{step['at']:%Y-%m-%d %H:%M:%S} UTC", step["event"], step.get("status", ""), _rest(step))
+            for step in timeline(record)
+        )
+        return format_html_join("", "<div>{} · {} → {}{}</div>", rows)
 
 
 def _rest(step: dict[str, Any]) -> str:
     said = (f"{name}: {value}" for name, value in step.items() if name not in _OWN_COLUMN and value not in (None, ""))
-    return "· " + ", ".join(said)
+    return "".join(f" · {words}" for words in said)
 
 
 class _BelongsToRecord(ReadOnlyAdmin):
