@@ -1,4 +1,4 @@
-"""The admin site."""
+"""The admin site: Django admin in the service's clothes, for the platform's staff."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 from unfold.sites import UnfoldAdminSite
 
 from notification_service.lib.scope import platform_scope
@@ -16,22 +17,24 @@ View = Callable[..., HttpResponseBase]
 
 
 class AdminSite(UnfoldAdminSite):  # type: ignore[misc]
-    """Django admin in the service's clothes. Platform staff look at every tenant's rows, one transaction a page."""
+    """Django admin; every page of it sees all tenants, and nobody but the platform's staff sees a page of it."""
 
     site_title = site_header = "Notification service"
     index_title = "Desk"
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
-        """Run the page, and render it, in the platform's scope; who may see it is decided before, by Django."""
+        """Run a page in the platform's scope, if its reader may read it at all.
 
-        @wraps(view)
+        The page is rendered inside: templates still ask the database.
+        """
+        page: View = super().admin_view(view, cacheable)
+
+        @wraps(page)
         def scoped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            with platform_scope(f"admin {request.path}"):
-                response = view(request, *args, **kwargs)
-                # Lists are read while the page is rendered: later the scope would be gone.
-                if callable(render := getattr(response, "render", None)):
-                    render()
-                return response
+            if not self.has_permission(request):
+                return page(request, *args, **kwargs)
+            with platform_scope(f"admin: {request.path}"):
+                response = page(request, *args, **kwargs)
+                return response.render() if isinstance(response, SimpleTemplateResponse) else response
 
-        wrapped: View = super().admin_view(scoped, cacheable)
-        return wrapped
+        return scoped

@@ -1,4 +1,4 @@
-"""What the admin pages of every room share: they show, and change nothing; long lists cost as little as short ones."""
+"""Admin lists of long tables: a page costs the same however many rows there are."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from notification_service.lib.ids import id_floor, id_time
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Pages of a model whose rows are written by its room's services alone.
+class LongList:
+    """For a ``ModelAdmin`` of a table that grows without end.
 
-    Lists are in the order of the id, which is that of time, and are never counted: neither needs more than the page.
+    Rows come in the order of the id, which is that of time, and are never counted: neither needs more than the page.
     """
 
     list_per_page = 50
@@ -28,15 +27,6 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     paginator = InfinitePaginator
     show_full_result_count = False
     actions = None
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
     @admin.display(description="made at", ordering="id")
     def made_at(self, row: Model) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from notification_service.lib.scope import tenant_scope
 from notification_service.local.files import write_private
 from notifications.credentials.models import Credential
 from notifications.credentials.services import create_credential, decrypt, update_credential
+from tenants import api_keys
 from tenants.callers import system_caller
 from tenants.models import Membership, Plan, PlatformRole, Role, Tenant, TenantStatus, User
+from tenants.models.api_key import ApiKeyMode, ApiKeyStatus
+from tenants.permissions import API_KEY_SCOPES
 from tenants.tokens import issue_access_token, issue_platform_token
 
 _LIFETIME = timedelta(days=365)
@@ -38,7 +41,8 @@ def seed_demo(path: Path) -> dict[str, Any]:
 
     Passwords are those of an earlier ``path`` where there is one: links and logins outlive a restart.
     """
-    known = _known_passwords(path)
+    earlier = _earlier(path)
+    known = _known_passwords(earlier)
     with transaction.atomic():
         acme = _tenant("acme", "Acme", "#0f766e")
         globex = _tenant("globex", "Globex", "#7c3aed")
@@ -53,6 +57,7 @@ def seed_demo(path: Path) -> dict[str, Any]:
         _member(globex, other_admin, Role.ADMIN)
         for tenant in (acme, globex):
             _mail_credential(tenant)
+        pairs = {mode: _api_key(acme, mode, earlier.get("api_keys", {}).get(mode)) for mode in ApiKeyMode.values}
     base_url = settings.PUBLIC_URL
     demo = {
         "base_url": base_url,
@@ -67,6 +72,7 @@ def seed_demo(path: Path) -> dict[str, Any]:
         "user_token": issue_access_token(customer.user, acme, Role.CUSTOMER, _LIFETIME),
         "user_id": str(customer.user.id),
         "platform_token": issue_platform_token(platform.user, _LIFETIME),
+        "api_keys": pairs,
         "smtp": _sandbox_smtp(acme),
         "other_tenant": {
             "tenant_id": str(globex.id),
@@ -78,14 +84,31 @@ def seed_demo(path: Path) -> dict[str, Any]:
     return demo
 
 
-def _known_passwords(path: Path) -> dict[str, str]:
+def _earlier(path: Path) -> dict[str, Any]:
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
+        earlier: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return earlier
+
+
+def _known_passwords(earlier: dict[str, Any]) -> dict[str, str]:
     people = [earlier.get(name, {}) for name in ("admin", "member", "user", "platform_admin")]
     people.append(earlier.get("other_tenant", {}).get("admin", {}))
     return {person["email"]: person["password"] for person in people if person}
+
+
+def _api_key(tenant: Tenant, mode: str, earlier: dict[str, str] | None) -> dict[str, str]:
+    """The pair of an earlier run if it still opens the door, else a new one."""
+    with tenant_scope(tenant.id):
+        if earlier and any(
+            key.status == ApiKeyStatus.ACTIVE and bytes(key.secret_hash) == api_keys.hash_secret(earlier["secret"])
+            for key in api_keys.keys().filter(key=earlier["key"])
+        ):
+            return earlier
+        caller = replace(system_caller(tenant.id, "demo"), permissions=API_KEY_SCOPES)
+        made = api_keys.create(caller, name=f"Demo ({mode})", mode=ApiKeyMode(mode), scopes=API_KEY_SCOPES)
+        return {"key": made.key.key, "secret": made.secret}
 
 
 def _tenant(slug: str, name: str, colour: str) -> Tenant:

@@ -6,16 +6,17 @@ from django.contrib import admin
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from notification_service.lib.admin import ReadOnlyAdmin, choice_filter
+from notification_service.lib.admin import LongList, choice_filter
 from notification_service.lib.encryption import DecryptionError
 from notifications.channels.registry import channels
 from notifications.credentials.models import Credential
 from notifications.credentials.services import masked_payload
 from notifications.providers.registry import providers
+from tenants.admin_base import ReadOnlyAdmin
 
 
 @admin.register(Credential)
-class CredentialAdmin(ReadOnlyAdmin):
+class CredentialAdmin(LongList, ReadOnlyAdmin):
     """A tenant's credentials, their state, and why the engine paused one."""
 
     list_display = ("name", "tenant", "channel", "provider", "position", "status", "status_changed_at", "made_at")

@@ -10,12 +10,13 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from notification_service.lib.admin import MadeFilter, ReadOnlyAdmin, as_uuid, choice_filter
+from notification_service.lib.admin import LongList, MadeFilter, as_uuid, choice_filter
 from notifications.channels.registry import channels
 from notifications.providers.base import FailureReason
 from notifications.providers.registry import providers
 from notifications.records.models import Attempt, IdempotencyKey, NotificationRecord, RecordEvent
 from notifications.records.services import timeline
+from tenants.admin_base import ReadOnlyAdmin
 from tenants.callers import Mode
 from tenants.models import Tenant
 
@@ -24,7 +25,7 @@ _OWN_COLUMN = frozenset({"at", "event", "status"})
 
 
 @admin.register(NotificationRecord)
-class NotificationRecordAdmin(ReadOnlyAdmin):
+class NotificationRecordAdmin(LongList, ReadOnlyAdmin):
     """Notification records of all tenants, with the story of each."""
 
     list_display = (
@@ -65,12 +66,15 @@ class NotificationRecordAdmin(ReadOnlyAdmin):
         "provider_response",
         "provider_message_id",
         "credential_id",
-        ("attempt_count", "retry_count", "max_retries", "lost_count"),
-        ("due_at", "scheduled_at", "expires_at", "sent_at"),
+        ("attempt_count", "lost_count"),
+        ("retry_count", "max_retries"),
+        ("due_at", "scheduled_at"),
+        ("sent_at", "expires_at"),
         ("lease_token", "lease_until"),
         "resend_of",
         "created_by",
-        ("created_at", "updated_at", "deleted_at"),
+        ("created_at", "updated_at"),
+        "deleted_at",
         "metadata",
         "story",
     )
@@ -105,7 +109,7 @@ def _rest(step: dict[str, Any]) -> str:
     return "".join(f" · {words}" for words in said)
 
 
-class _BelongsToRecord(ReadOnlyAdmin):
+class _BelongsToRecord(LongList, ReadOnlyAdmin):
     """Rows that a record has many of, found by its id."""
 
     search_fields = ("record_id",)
@@ -153,7 +157,7 @@ class RecordEventAdmin(_BelongsToRecord):
 
 
 @admin.register(IdempotencyKey)
-class IdempotencyKeyAdmin(ReadOnlyAdmin):
+class IdempotencyKeyAdmin(LongList, ReadOnlyAdmin):
     """Idempotency keys. The answer that is kept with each holds a record's content and is not shown."""
 
     list_display = ("key", "tenant", "status_code", "created_at", "expires_at")
