@@ -6,7 +6,7 @@ MANAGE := $(PY) manage.py
 LOCAL := $(PY) -m notification_service.local
 SCHEMA := docs/openapi.yaml
 # Settings for commands that need Django but no server and no secret of an installation.
-OFFLINE := DEBUG=true DJANGO_SECRET_KEY=offline ENCRYPTION_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
+OFFLINE := DATABASE_POOL=0 DEBUG=true DJANGO_SECRET_KEY=offline ENCRYPTION_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
 export VENV
 
 .DEFAULT_GOAL := help

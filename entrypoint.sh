@@ -32,7 +32,7 @@ worker)
     ;;
 beat)
     wait_for_database
-    celery beat --schedule "${BEAT_SCHEDULE:-/tmp/beat-schedule}" --pidfile= "$@"
+    celery beat --pidfile= "$@"
     ;;
 consumer)
     if ! python manage.py help consume_events >/dev/null 2>&1; then

@@ -178,7 +178,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "RecordStatus": "notifications.records.states.Status",
+        "CredentialStatus": "notifications.credentials.models.CredentialStatus",
+        "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
+        "TenantStatus": "tenants.models.tenant.TenantStatus",
+    },
 }
 # The longest request body in bytes; above it the answer is 413.
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)

@@ -49,7 +49,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
     place = ["--host=127.0.0.1", *sandbox_ports, f"--data-dir={local / 'sandbox'}"]
     bind = ["--host=127.0.0.1", f"--port={setup.port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
     worker = ["worker", f"--queues={_QUEUES}", "--concurrency=2", f"--hostname={_WORKER}"]
-    beat = ["beat", f"--schedule={local / 'beat-schedule'}", "--pidfile="]
+    beat = ["beat", "--pidfile="]
     celery = ["-m", "celery", "-A", "notification_service"]
     demo = ["manage.py", "seed_demo", f"--write={local / 'demo.json'}"]
 

@@ -53,26 +53,33 @@ class Placeholder:
 class Text:
     """A compiled text: literal parts and placeholders in turn."""
 
-    __slots__ = ("cached", "field", "parts", "placeholders")
+    __slots__ = ("_literal", "_slots", "cached", "field", "parts", "placeholders")
 
     def __init__(self, parts: tuple[str | Placeholder, ...], field: str, *, cached: bool = False) -> None:
         self.parts = parts
         self.field = field
         #: Whether the same source gives this very object again.
         self.cached = cached
+        # Every name is looked up and escaped once, however often it is used.
+        slots: dict[str, tuple[Placeholder, list[int]]] = {}
+        for index, part in enumerate(parts):
+            if isinstance(part, Placeholder):
+                slots.setdefault(part.name, (part, []))[1].append(index)
+        self._slots = tuple(slots.values())
+        self._literal = [part if isinstance(part, str) else "" for part in parts]
         #: Names of the placeholders, as written, in order of appearance.
-        self.placeholders = tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Placeholder)))
+        self.placeholders = tuple(slots)
 
     def render(self, context: Mapping[str, Any], escape: Callable[[str], str] | None = None) -> str:
         """Fill in the values, each passed through ``escape``. Raises ``ContentError`` naming the placeholder."""
-        out = []
-        for part in self.parts:
-            if isinstance(part, Placeholder):
-                value = part.find(context)
-                text = value if type(value) is str else self._as_text(part.name, value)
-                out.append(escape(text) if escape else text)
-            else:
-                out.append(part)
+        out = self._literal.copy()
+        for placeholder, places in self._slots:
+            value = placeholder.find(context)
+            text = value if type(value) is str else self._as_text(placeholder.name, value)
+            if escape:
+                text = escape(text)
+            for index in places:
+                out[index] = text
         return "".join(out)
 
     def _as_text(self, name: str, value: Any) -> str:

@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
 
 from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
 
@@ -108,8 +108,12 @@ class SendResult:
         )
 
 
+#: A secret, kept to the letter (other texts lose the white space around them).
+Secret = Annotated[SecretStr, BeforeValidator(lambda value: SecretStr(value) if isinstance(value, str) else value)]
+
+
 class CredentialSchema(BaseModel):
-    """What a tenant enters to use a provider. Secret fields are ``SecretStr``: masked wherever they are shown."""
+    """What a tenant enters to use a provider. Secret fields are ``Secret``: masked wherever they are shown."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
 

@@ -27,7 +27,7 @@ _PLAIN = re.compile(r"[\x20-\x7e]*")
 _FORBIDDEN = re.compile(r"[\r\n\0\ud800-\udfff]")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
-_LONG_LINE = re.compile(rb"[^\n]{998}")
+_LONGEST_LINE = 998
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 #: Header fields that the builder or the mail server writes itself.
 _OWN = re.compile(
@@ -105,12 +105,12 @@ def _part(body: str, subtype: str) -> bytes:
     if "\r" in body:
         body = _NEWLINE.sub("\n", body)
     data = body.encode("utf-8")
-    if body.isascii() and "\0" not in body and not _LONG_LINE.search(data):
+    if body.isascii() and "\0" not in body and max(map(len, data.split(b"\n"))) <= _LONGEST_LINE:
         encoding, data = b"7bit", data.replace(b"\n", b"\r\n")
     elif len(data) - len(body) > len(data) // 6:  # mostly not Latin: three octets for two, against nine for three
         encoding, data = b"base64", _base64_lines(data)
     else:
-        encoding, data = b"quoted-printable", b2a_qp(data.replace(b"\n", b"\r\n"), istext=True)
+        encoding, data = b"quoted-printable", b2a_qp(data, istext=True).replace(b"\n", b"\r\n")
     return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (
         subtype.encode(), encoding, data,
     )  # fmt: skip
@@ -169,12 +169,12 @@ def _mailbox(address: str, name: str | None) -> str:
     name = (name or "").strip()
     if not name:
         return address
-    if not _PLAIN.fullmatch(name) or "=?" in name or len(name) > 60:
+    if not _PLAIN.fullmatch(name) or "=?" in name or len(name) > 450:
         shown = _encoded_words(name, 6)
-    elif _ATOMS.fullmatch(name) and "  " not in name:
-        shown = name
     else:
-        shown = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        if not _ATOMS.fullmatch(name) or "  " in name:
+            name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        shown = name if "  " in name else _fold(name, 6)
     separator = "\r\n " if len(shown) + len(address) + 9 > _FOLD else " "
     return f"{shown}{separator}<{address}>"
 

@@ -24,6 +24,7 @@ from notifications.providers.base import (
     OnResult,
     OutgoingMessage,
     Provider,
+    Secret,
     SendResult,
 )
 from notifications.providers.mime import build_email
@@ -52,7 +53,7 @@ class SmtpCredential(CredentialSchema):
     username: str | None = Field(
         None, validation_alias=AliasChoices("username", "smtp_username", "smtp_user"), max_length=320
     )
-    password: SecretStr | None = Field(
+    password: Secret | None = Field(
         None, validation_alias=AliasChoices("password", "smtp_password"), max_length=4096, validate_default=True
     )
     security: Literal["starttls", "tls", "none"] = Field(

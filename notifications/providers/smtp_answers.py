@@ -86,7 +86,9 @@ class Answers:
         """The other side's words, fit to be stored: without secrets or control characters, of bounded length."""
         for secret in self._secrets:
             text = text.replace(secret, "••••")
-        return "".join(char if char.isprintable() else " " for char in text)[:MAX_RESPONSE]
+        if not text.isprintable():
+            text = "".join(char if char.isprintable() else " " for char in text)
+        return text[:MAX_RESPONSE]
 
     def accepted(self, reply: Reply) -> SendResult:
         """The server took the message."""
@@ -112,9 +114,10 @@ class Answers:
             case BlockedAddress():
                 text, retryable = "mail server address is not allowed", False
             case ssl.SSLCertVerificationError():
-                text, retryable = f"the server's certificate is not valid: {error.verify_message}", False
+                why = getattr(error, "verify_message", "") or str(error)
+                text, retryable = f"the server's certificate is not valid: {why}", False
             case ssl.SSLError():
-                text = f"the TLS handshake failed: {error.reason or error}"
+                text = f"the TLS handshake failed: {getattr(error, 'reason', '') or error}"
             case socket.gaierror():
                 text = f"the host name of the mail server does not resolve: {error.strerror}"
             case AuthUnavailable():
@@ -137,7 +140,7 @@ def _code(reply: Reply) -> str:
 _QUEUE_ID = re.compile(
     r"queued (?:mail for delivery )?as:? <?([\w.@+-]{4,})"  # Postfix, aiosmtpd-like servers, Exim's cousins
     r"|\bid=([\w-]{6,})"  # Exim
-    r"|^(?:2\.\d\.\d )?ok:? (?:\d+ )?([\w-]*\d[\w.-]{9,})",  # Amazon SES, Gmail
+    r"|^(?:2\.\d\.\d )?ok:?\s+(?:\d+\s+)?([\w-]*\d[\w.-]{9,})",  # Amazon SES, Gmail
     re.IGNORECASE,
 )
 

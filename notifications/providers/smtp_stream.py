@@ -29,7 +29,8 @@ def wire_body(data: bytes) -> bytes:
 
     Bare CR and LF become line ends, so that no server can see an end of data where there is none ("smuggling").
     """
-    if not data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r"):
+    lines = data.replace(b"\r\n", b"")
+    if b"\r" in lines or b"\n" in lines:
         data = _BARE_NEWLINE.sub(b"\r\n", data)
     if data.startswith(b".") or b"\n." in data:
         data = _LEADING_DOT.sub(b"..", data)

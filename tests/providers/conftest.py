@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 
 from tests.providers.smtp_servers import make_certificate
 
 T = TypeVar("T")
 
 
-@pytest.fixture
-def run() -> Callable[[Coroutine[Any, Any, T]], T]:
-    """Run a coroutine in an event loop of its own, for at most 20 seconds."""
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, T]], T]:
+    """Run a coroutine in an event loop of its own, of both kinds, for at most 20 seconds."""
 
     def runner(coroutine: Coroutine[Any, Any, T]) -> T:
         async def bounded() -> T:
             return await asyncio.wait_for(coroutine, 20)
 
-        return asyncio.run(bounded())
+        factory = uvloop.new_event_loop if request.param == "uvloop" else None
+        with asyncio.Runner(loop_factory=factory) as loop:
+            return loop.run(bounded())
 
     return runner
 

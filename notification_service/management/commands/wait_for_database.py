@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 connection.ensure_connection()
             except OperationalError as error:
                 if time.monotonic() > deadline:
-                    reason = str(error).strip().splitlines()[-1]
+                    reason = " ".join(str(error).split())
                     raise CommandError(f"no database after {options['timeout']:.0f} s: {reason}") from None
                 time.sleep(0.5)
             else:
