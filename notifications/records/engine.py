@@ -36,7 +36,6 @@ TURN = 2.0
 #: Outcomes are written after this many, or this long (seconds), whichever comes first: the window in which a crash
 #: makes us send again what was sent.
 FLUSH_ROWS, FLUSH_SECONDS = 250, 0.05
-_CREDENTIAL_SECONDS = 2.0
 _WRITE_PAUSE = 0.5
 
 P = ParamSpec("P")
@@ -50,7 +49,6 @@ class Engine:
         self._loop = uvloop.new_event_loop()
         self._database = ThreadPoolExecutor(max_workers=4, thread_name_prefix="engine-db")
         self._providers: dict[str, Provider[Any]] = {}
-        self._credentials: dict[tuple[UUID, str, str], tuple[float, UsableCredential | None]] = {}
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
     def drain(self, tenant_id: UUID, lane: str) -> int:
@@ -157,15 +155,10 @@ class Engine:
         return self._providers[key]
 
     async def _choose(self, tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
-        key, now = (tenant_id, channel, mode), time.monotonic()
-        known = self._credentials.get(key)
-        if known is None or known[0] < now:
-            found = await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
-            known = self._credentials[key] = (now + _CREDENTIAL_SECONDS, found)
-        return known[1]
+        # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts from now on, in every process.
+        return await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
 
     async def _pause(self, tenant_id: UUID, credential_id: UUID, because: str) -> None:
-        self._credentials.clear()
         await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)
 
     async def _in_scope(self, tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

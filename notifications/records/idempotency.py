@@ -43,7 +43,10 @@ def answer_once(tenant_id: UUID, key: str | None, request: Mapping[str, Any], ac
     if not key or len(key) > _MAX or not key.isprintable():
         message = f"Must have 1 to {_MAX} printable characters."
         raise InvalidInput(f"Idempotency-Key: {message}", errors={"Idempotency-Key": [message]})
-    fingerprint = hashlib.sha256(orjson.dumps(request, option=orjson.OPT_SORT_KEYS, default=str)).digest()
+    try:
+        fingerprint = hashlib.sha256(orjson.dumps(request, option=orjson.OPT_SORT_KEYS, default=str)).digest()
+    except TypeError:
+        raise InvalidInput("The request is nested too deeply.") from None
     known = _known(key, fingerprint)
     if known is not None:
         return known
