@@ -86,6 +86,8 @@ def test_files_and_directories_that_are_named_exist(path: Path) -> None:
     text = text_of(path)
     files = {name for code in code_in(text) for name in FILE.findall(re.sub(r"\w+://\S+", "", code))}
     directories = {code for code in CODE.findall(text) if re.fullmatch(r"(?:[\w-][\w.-]*/)+", code)}
+    if path != ROOT / "README.md":  # elsewhere a single name may be one of another place's
+        directories = {name for name in directories if name.count("/") > 1}
     lost = [name for name in files | directories if not name.startswith(GENERATED) and not (ROOT / name).exists()]
     assert lost == []
 

@@ -62,15 +62,10 @@ def answer_once(tenant_id: UUID, key: str | None, request: Mapping[str, Any], ac
         key=key,
         request_hash=fingerprint,
         status_code=answer.status,
-        response=_plain(answer.body),
+        response=answer.body,
         expires_at=timezone.now() + timedelta(hours=settings.IDEMPOTENCY_HOURS),
     )
     return answer
-
-
-def _plain(body: Any) -> Any:
-    """Return a body as the JSON that the caller sees: ids and times as text."""
-    return orjson.loads(orjson.dumps(body, default=str))
 
 
 def _known(key: str, fingerprint: bytes) -> Answer | None:
