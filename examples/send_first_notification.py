@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Send one email through a running ``make up``, wait for its end, and look at what arrived. Standard library only.
 
-Usage: python3 examples/send_first_notification.py [recipient]
+Usage, in the directory where ``make up`` runs: python3 examples/send_first_notification.py [recipient]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
-DEMO = Path(__file__).resolve().parents[1] / ".local" / "demo.json"
+DEMO = Path(".local/demo.json")
 ENDS = {"success", "failed", "suppressed", "cancelled"}
 PATIENCE = 10.0  # seconds
 
@@ -41,7 +41,7 @@ def call(url: str, token: str = "", body: dict[str, Any] | None = None, **header
 def main() -> None:
     recipient = sys.argv[1] if len(sys.argv) > 1 else "ada@example.com"
     if not DEMO.exists():
-        sys.exit(f"{DEMO} is not there: run `make up` first.")
+        sys.exit(f"{DEMO} is not here: run `make up` first, and this in the same directory.")
     demo = json.loads(DEMO.read_text(encoding="utf-8"))
     records = f"{demo['base_url']}/api/notifications/records/"
 
