@@ -39,7 +39,7 @@ TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 # --- Applications -------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "notification_service.apps.NotificationServiceConfig",
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the default one would replace our admin site by its own
     "notification_service.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -254,6 +254,8 @@ SERVER_EMAIL = PLATFORM_FROM_EMAIL
 
 # --- Pages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
+# What unfold shows; it does not ask the admin site.
+UNFOLD: dict[str, Any] = {"SITE_TITLE": "Notification service", "SITE_HEADER": "Notification service"}
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from notification_service.lib.encryption import key_ring
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.masking import is_masked, mask
 from notification_service.lib.net import NetworkPolicy
-from notification_service.lib.scope import tenant_scope
+from notification_service.lib.scope import current_tenant_id, tenant_scope
 from notifications.channels.registry import channels
 from notifications.credentials.hooks import credential_usable
 from notifications.credentials.models import Credential, CredentialStatus
@@ -27,6 +28,9 @@ from notifications.providers.registry import make_provider, providers
 from tenants import audit
 from tenants.callers import Caller, Mode, system_caller
 from tenants.notices import tell_admins
+
+_SEEN_SECONDS = 2.0
+_seen: dict[tuple[UUID, str], float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +196,21 @@ def choose_credential(tenant_id: UUID, channel: str, mode: Mode) -> UsableCreden
 
 def require_credential(channel: str, mode: Mode) -> None:
     """Raise ``Conflict`` if the tenant has nothing at all to send with on this channel. Needs the tenant's scope."""
-    if mode == "test" or Credential.objects.filter(channel=channel).exists():
+    if mode == "test":
+        return
+    if Credential.objects.filter(channel=channel).exists():
+        _seen[current_tenant_id(), channel] = time.monotonic() + _SEEN_SECONDS
         return
     raise Conflict(
         f"There is no credential for channel {channel!r} yet: create one at /api/notifications/credentials/.",
         code="no_credential",
         errors={"channel": [f"No credential for {channel!r}."]},
     )
+
+
+def known_to_have_credential(tenant_id: UUID, channel: str, mode: Mode) -> bool:
+    """Whether ``require_credential`` found something in this process within the last seconds; asks no database."""
+    return mode == "test" or _seen.get((tenant_id, channel), 0.0) > time.monotonic()
 
 
 def decrypt(credential: Credential) -> CredentialSchema:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
+from notification_service.lib import redis
 from notification_service.lib.scope import current_scope, platform_scope
 from tenants import notices
 from tenants.api_key_check import authenticate_api_key
@@ -72,6 +75,18 @@ def test_the_secret_is_shown_once_and_stored_hashed(admin: Persona) -> None:
     key = stored()
     assert made["secret"].encode() not in bytes(key.secret_hash)
     assert made["secret"] not in str(audit_rows("api_key.created")[0].metadata)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_asking_who_calls_leaves_no_scope_behind(admin: Persona) -> None:
+    made = make(admin)
+    assert call(made["key"], made["secret"]).status_code == 200
+    assert authenticate_api_key(made["key"], made["secret"], None).tenant_id == admin.tenant_id
+    assert admin.client.get("/api/v1/auth/me").status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(current_setting('app.scope', true), ''), (SELECT count(*) FROM api_key)")
+        assert cursor.fetchone() == ("", 0)
+    assert stored().last_used_at is not None
 
 
 def test_modes(admin: Persona) -> None:
@@ -297,14 +312,43 @@ def test_a_server_that_kept_the_old_secret_revokes_nothing(admin: Persona) -> No
     assert stored().status == "active"
 
 
-def test_a_notice_that_can_not_be_sent_is_in_nobodys_way(
-    admin: Persona,
-    settings: Settings,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+def test_nothing_is_enqueued_where_the_platform_has_no_mail(
+    admin: Persona, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     with django_capture_on_commit_callbacks() as callbacks:
         notices.tell_admins(admin.tenant_id, "subject", "text")
-    assert callbacks == [], "nothing is enqueued where the platform has no mail"
+    assert callbacks == []
+
+
+@pytest.fixture
+def no_redis(admin: Persona, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Redis is down: nothing listens at its address."""
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(redis, "_breaker", redis._Breaker(1.0))
+    redis.connection.cache_clear()
+    yield
+    redis.connection.cache_clear()
+
+
+def test_without_redis_keys_work_and_wrong_ones_are_counted_in_memory(admin: Persona, no_redis: None) -> None:
+    made = make(admin)
+    codes = [wrong(made, number, "192.0.2.1") for number in range(15)]
+    assert codes == [401] * 10 + [429] * 5
+    assert call(made["key"], made["secret"], "192.0.2.1").status_code == 200
+
+
+def test_without_redis_a_notice_is_in_nobodys_way(
+    admin: Persona,
+    no_redis: None,
+    settings: Settings,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    settings.EMAIL_URL = "smtp://localhost"
+    started = time.monotonic()
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        notices.tell_admins(admin.tenant_id, "subject", "text")
+    assert len(callbacks) == 1
+    assert time.monotonic() - started < 2
 
 
 def test_admins_are_told_each_by_themselves(
