@@ -70,7 +70,9 @@ def test_rotation_changes_the_key_and_not_the_body() -> None:
         KeyRing([B, A]).rotate(sealed, associated_data=b"elsewhere")
 
 
-@pytest.mark.parametrize("good", [Fernet.generate_key().decode(), A.rstrip("="), f" {A}\n"])
+@pytest.mark.parametrize(
+    "good", [Fernet.generate_key().decode(), A.rstrip("="), f" {A}\n"], ids=["fernet", "bare", "spaces"]
+)
 def test_keys_that_are_accepted(good: str) -> None:
     KeyRing([good])
 
