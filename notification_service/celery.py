@@ -27,8 +27,6 @@ app = Celery("notification_service")
 app.add_defaults(
     lambda: {**settings.CELERY, "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]}
 )
-    lambda: {**settings.CELERY, "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]}
-)
 app.autodiscover_tasks()
 
 

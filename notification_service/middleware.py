@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.request_context import RequestContext, is_request_id, set_current_request
@@ -35,7 +35,7 @@ class RequestContextMiddleware:
             RequestContext(request_id, client_address(request), request.headers.get("User-Agent", "")[:500])
         )
         try:
-            response = _too_large(request) or self.get_response(request)
+            response = self.get_response(request)
             response["X-Request-ID"] = request_id
             if not request.path.startswith(_QUIET):
                 log.info(
@@ -49,18 +49,6 @@ class RequestContextMiddleware:
         finally:
             set_current_request(None)
             structlog.contextvars.clear_contextvars()
-
-
-def _too_large(request: HttpRequest) -> HttpResponse | None:
-    """Refuse a body above the limit before anybody reads it; uploads of files have limits of their own."""
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if request.content_type == "multipart/form-data" or not length.isdigit():
-        return None
-    if int(length) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-        return None
-    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024
-    body = {"detail": f"The request body is larger than {limit} KB.", "code": "too_large"}
-    return JsonResponse(body, status=413)
 
 
 def client_address(request: HttpRequest) -> str | None:
