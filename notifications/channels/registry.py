@@ -5,8 +5,12 @@ from __future__ import annotations
 from notification_service.lib.registry import Registry
 from notifications.channels.base import Channel
 from notifications.channels.email import EmailChannel
+from notifications.channels.sms import SmsChannel
 
-_ALL: tuple[type[Channel], ...] = (EmailChannel,)
+_ALL: tuple[type[Channel], ...] = (
+    EmailChannel,
+    SmsChannel,
+)
 
 channels: Registry[Channel] = Registry("channel")
 for _channel in _ALL:

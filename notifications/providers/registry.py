@@ -9,10 +9,12 @@ from notification_service.lib.registry import Registry
 from notifications.providers.base import Provider
 from notifications.providers.console import ConsoleProvider
 from notifications.providers.smtp import SmtpProvider
+from notifications.providers.twilio import TwilioProvider
 
 _ALL: tuple[type[Provider[Any]], ...] = (
     SmtpProvider,
     ConsoleProvider,
+    TwilioProvider,
 )
 
 providers: Registry[type[Provider[Any]]] = Registry("provider")
