@@ -22,6 +22,8 @@ MAX_URL = 2048
 _MAX_SOURCE = 10_000
 _URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?")
 
+_COMPONENTS = ("header", "body", "button", "carousel", "limited_time_offer")
+
 _CLOSED = ConfigDict(extra="forbid", strict=True)
 
 
@@ -41,8 +43,8 @@ class WhatsAppTemplate(BaseModel):
     @model_validator(mode="after")
     def _typed(self) -> WhatsAppTemplate:
         for index, component in enumerate(self.components or ()):
-            if str(component.get("type", "")).lower() not in ("header", "body", "button", "carousel", "limited_time_offer"):
-                raise ValueError(f"components.{index}.type must be header, body, button, carousel or limited_time_offer")
+            if str(component.get("type", "")).lower() not in _COMPONENTS:
+                raise ValueError(f"components.{index}.type must be one of {', '.join(_COMPONENTS)}")
         return self
 
 
@@ -62,8 +64,12 @@ class WhatsAppMedia(BaseModel):
 
     type: Literal["image", "video", "audio", "document", "sticker"]
     link: str | None = Field(None, min_length=1, max_length=MAX_URL, description="Public address of the file.")
-    id: str | None = Field(None, min_length=1, max_length=255, description="Id of a file that was uploaded to WhatsApp.")
-    caption: str | None = Field(None, max_length=_MAX_SOURCE, description=f"At most {MAX_CAPTION} characters when sent.")
+    id: str | None = Field(
+        None, min_length=1, max_length=255, description="Id of a file that was uploaded to WhatsApp."
+    )
+    caption: str | None = Field(
+        None, max_length=_MAX_SOURCE, description=f"At most {MAX_CAPTION} characters when sent."
+    )
     filename: str | None = Field(None, min_length=1, max_length=240, description="Name of a document.")
 
     @model_validator(mode="after")

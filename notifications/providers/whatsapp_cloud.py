@@ -26,6 +26,7 @@ from notifications.providers.whatsapp_webhooks import parse_webhook
 
 SIGNATURE = "X-Hub-Signature-256"
 
+
 class WhatsAppCredential(CredentialSchema):
     """A telephone number of a WhatsApp business account, and the app that may send from it."""
 
@@ -72,7 +73,7 @@ class WhatsAppCloudProvider(HttpProvider[WhatsAppCredential]):
     schema: ClassVar[type[CredentialSchema]] = WhatsAppCredential
 
     async def send(self, message: OutgoingMessage, credential: WhatsAppCredential) -> SendResult:
-        """Send one message; the record's id travels as ``biz_opaque_callback_data`` and comes back with its statuses."""
+        """Send one message; the record's id travels as ``biz_opaque_callback_data`` and comes back with statuses."""
         body = orjson.dumps(cloud_message(message))
         try:
             answer = await self.request("POST", credential.url("/messages"), body=body, headers=credential.headers())
