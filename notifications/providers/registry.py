@@ -8,11 +8,13 @@ from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
 from notification_service.lib.registry import Registry
 from notifications.providers.base import Provider
 from notifications.providers.console import ConsoleProvider
+from notifications.providers.sendgrid import SendGridProvider
 from notifications.providers.smtp import SmtpProvider
 from notifications.providers.twilio import TwilioProvider
 
 _ALL: tuple[type[Provider[Any]], ...] = (
     SmtpProvider,
+    SendGridProvider,
     ConsoleProvider,
     TwilioProvider,
 )
