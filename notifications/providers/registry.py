@@ -10,6 +10,7 @@ from notifications.providers.base import Provider
 from notifications.providers.console import ConsoleProvider
 from notifications.providers.fcm import FcmProvider
 from notifications.providers.inapp import InAppProvider
+from notifications.providers.sendgrid import SendGridProvider
 from notifications.providers.smtp import SmtpProvider
 from notifications.providers.twilio import TwilioProvider
 from notifications.providers.webpush import WebPushProvider
@@ -17,6 +18,7 @@ from notifications.providers.whatsapp_cloud import WhatsAppCloudProvider
 
 _ALL: tuple[type[Provider[Any]], ...] = (
     SmtpProvider,
+    SendGridProvider,
     ConsoleProvider,
     TwilioProvider,
     FcmProvider,

@@ -33,6 +33,7 @@ def private_key(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
 SAMPLES: dict[str, dict[str, Any]] = {
     "smtp": {"host": "127.0.0.1", "port": 1, "username": "mailer", "password": SECRET, "from_email": "a@acme.test"},
     "console": {},
+    "sendgrid": {"api_key": SECRET, "from_email": "a@acme.test", "base_url": "http://127.0.0.1:1"},
     "twilio": {
         "account_sid": "AC" + "0" * 32,
         "auth_token": SECRET,
