@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.transport.requests import Request
 from google.oauth2 import service_account
 
-from tests.sandbox.conftest import Sandbox
+from sandbox.misbehaviour import markdown_table
+from sandbox.vendors import fcm, webpush, whatsapp
+from tests.sandbox.conftest import ROOT, Sandbox
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
@@ -148,8 +150,10 @@ def test_a_dry_run_keeps_nothing(sandbox: Sandbox, account: dict[str, Any]) -> N
     assert sandbox.messages() == []
 
 
-def test_magic_tokens_are_shown(sandbox: Sandbox) -> None:
-    shown = {
-        (rule["vendor"], rule["name"]) for rule in sandbox.request("/api/magic").json()["rules"] if "vendor" in rule
-    }
-    assert {("fcm", "unregistered"), ("webpush", "unregistered"), ("whatsapp", "+15005550003")} <= shown
+@pytest.mark.parametrize("vendor", [fcm, webpush, whatsapp], ids=lambda vendor: vendor.__name__)
+def test_tables_are_shown_and_documented(sandbox: Sandbox, vendor: Any) -> None:
+    name = vendor.__name__.rpartition(".")[2]
+    shown = [rule for rule in sandbox.request("/api/magic").json()["rules"] if rule.get("vendor") == name]
+    assert [rule["example"] for rule in shown] == list(vendor.recipients)
+    assert {rule["channel"] for rule in shown} == {vendor.channel}
+    assert markdown_table(vendor.recipients) in (ROOT / "docs/sandbox.md").read_text()
