@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -18,7 +18,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from notification_service.lib.errors import NotFound
-from notification_service.lib.scope import tenant_scope
+from notification_service.lib.scope import current_scope, tenant_scope
 from tenants.api.pagination import PageOrCursorPagination
 from tenants.api.permissions import PUBLIC, required_permission
 from tenants.callers import Caller
@@ -73,7 +73,7 @@ class TenantView(ServiceView):
         self._scope.enter_context(tenant_scope(tenant_id))
 
     def handle_exception(self, exc: Exception) -> Response:
-        if connection.in_atomic_block:
+        if current_scope() is not None:  # an error before the scope has nothing to roll back
             transaction.set_rollback(True)
         return super().handle_exception(exc)
 
