@@ -16,8 +16,8 @@ from tests.sandbox.conftest import Sandbox
 
 
 def subscribe(sandbox: Sandbox, **wanted: str) -> dict[str, Any]:
-    request = urllib.request.Request(f"{sandbox.url}/push/subscriptions", json.dumps(wanted).encode())  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 our own program
+    request = urllib.request.Request(f"{sandbox.url}/push/subscriptions", json.dumps(wanted).encode())
+    with urllib.request.urlopen(request, timeout=10) as answer:
         found: dict[str, Any] = json.loads(answer.read())
     return found
 
