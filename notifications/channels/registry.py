@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from notification_service.lib.registry import Registry
+from notifications.channels.apprise import AppriseChannel
 from notifications.channels.base import Channel
 from notifications.channels.email import EmailChannel
 from notifications.channels.sms import SmsChannel
@@ -10,6 +11,7 @@ from notifications.channels.sms import SmsChannel
 _ALL: tuple[type[Channel], ...] = (
     EmailChannel,
     SmsChannel,
+    AppriseChannel,
 )
 
 channels: Registry[Channel] = Registry("channel")

@@ -17,6 +17,7 @@ ALL = pytest.mark.parametrize("channel", list(channels), ids=lambda channel: cha
 SAMPLES: dict[str, tuple[dict[str, Any], str]] = {
     "email": ({"subject": "Hi {{ name }}", "body": "<p>{{ name }}</p>"}, "ada@example.com"),
     "sms": ({"body": "Hi {{ name }}"}, "+15551234567"),
+    "apprise": ({"title": "Hi {{ name }}", "body": "Hello"}, "ops"),
 }
 
 

@@ -31,15 +31,18 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "from_phone": "+15005550006",
         "base_url": "http://127.0.0.1:1",
     },
+    "apprise": {"urls": f"mmost://127.0.0.1:1/{SECRET}-of-the-webhook"},
 }
 #: Per channel: a rendered content, and an address of the n-th recipient.
 CONTENT: dict[str, dict[str, Any]] = {
     "email": {"subject": "Hi", "text": "Hello", "html": None, "reply_to": None, "from_name": None},
     "sms": {"body": "Hello", "encoding": "GSM-7", "segments": 1},
+    "apprise": {"title": "Hi", "body": "Hello", "format": "text"},
 }
 ADDRESSES: dict[str, Callable[[int], str]] = {
     "email": "u{}@example.com".format,
     "sms": lambda number: f"+1555{number:07}",
+    "apprise": lambda number: "default",
 }
 
 
