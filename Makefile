@@ -6,7 +6,7 @@ MANAGE := $(PY) manage.py
 LOCAL := $(PY) -m notification_service.local
 SCHEMA := docs/openapi.yaml
 # Settings for commands that need Django but no server and no secret of an installation.
-OFFLINE := DEBUG=true DJANGO_SECRET_KEY=offline ENCRYPTION_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
+OFFLINE := DATABASE_POOL=0 DEBUG=true DJANGO_SECRET_KEY=offline ENCRYPTION_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
 export VENV
 
 .DEFAULT_GOAL := help
@@ -28,6 +28,7 @@ reset: venv ## stop it and delete all local data, without asking
 	@$(MANAGE) down --delete-data
 
 logs: ## follow the logs of all services
+	@ls .local/logs/*.log >/dev/null 2>&1 || { echo "no logs yet; start it with: make up" >&2; exit 1; }
 	@tail -n 20 -F .local/logs/*.log
 
 status: venv ## show the services of a running `make up`
@@ -74,12 +75,12 @@ imports: venv-dev ## who may import whom
 	@PYTHONPATH=. $(VENV)/bin/lint-imports
 
 migrations: venv-dev ## models without a migration
-	@$(OFFLINE) $(MANAGE) makemigrations --check --dry-run
+	@$(OFFLINE) $(PY) -m notification_service.local.testing $(MANAGE) makemigrations --check --dry-run
 
 schema: venv-dev ## docs/openapi.yaml is what the code says
 	@new=$$(mktemp) && trap 'rm -f "$$new"' EXIT && \
 		$(OFFLINE) $(MANAGE) spectacular --validate --fail-on-warn --file "$$new" && \
-		diff -u $(SCHEMA) "$$new" || { echo "docs/openapi.yaml is old; run: make openapi" >&2; exit 1; }
+		{ diff -u $(SCHEMA) "$$new" || { echo "$(SCHEMA) is old; run: make openapi" >&2; exit 1; }; }
 
 env: venv-dev ## .env.example names what the settings read
 	@$(PY) scripts/check_env_example.py

@@ -39,7 +39,7 @@ TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 # --- Applications -------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "notification_service.apps.NotificationServiceConfig",
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the default one would replace our admin site by its own
     "notification_service.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -99,7 +99,7 @@ DATABASES: dict[str, Any] = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **(
-                {"pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10, "max_idle": 300}}
+                {"pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 5, "max_idle": 300}}
                 if DATABASE_POOL
                 else {}
             ),
@@ -178,7 +178,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "RecordStatus": "notifications.records.states.Status",
+        "CredentialStatus": "notifications.credentials.models.CredentialStatus",
+        "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
+        "TenantStatus": "tenants.models.tenant.TenantStatus",
+    },
 }
 # The longest request body in bytes; above it the answer is 413.
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)
@@ -249,6 +254,8 @@ SERVER_EMAIL = PLATFORM_FROM_EMAIL
 
 # --- Pages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
+# What unfold shows; it does not ask the admin site.
+UNFOLD: dict[str, Any] = {"SITE_TITLE": "Notification service", "SITE_HEADER": "Notification service"}
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

@@ -59,4 +59,4 @@ def problems(root: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(problems(ROOT)))
+    sys.exit("\n".join(problems(ROOT)) or None)

@@ -67,10 +67,9 @@ def sign_in(*, email: str, password: str, tenant: str = "") -> SessionTokens:
         raise NotAuthenticated("The email address or the password is wrong.", code="invalid_credentials")
     membership = _choose(user, tenant)
     User.objects.filter(id=user.id).update(last_login=timezone.now())
-    home = membership.tenant if membership else None
-    tokens = sessions.start(user, home, membership.role if membership else "")
-    sessions.record_event(user, home.id if home else None, "session.started")
-    return tokens
+    if membership is None:
+        return sessions.start(user, None, "")
+    return sessions.start(user, membership.tenant, membership.role)
 
 
 def memberships(user_id: UUID) -> list[Membership]:

@@ -100,13 +100,11 @@ def rotate(caller: Caller, key_id: UUID, *, overlap: timedelta | None = None) ->
     overlap = settings.API_KEY_ROTATION_OVERLAP if overlap is None else overlap
     secret = _new_secret(key.mode)
     key.previous_secret_hash = key.secret_hash
-    key.previous_secret_expires_at = timezone.now() + overlap
+    key.previous_secret_expires_at = until = timezone.now() + overlap
     key.secret_hash = hash_secret(secret)
     key.secret_hint = secret[-_HINT:]
     key.save(update_fields=["previous_secret_hash", "previous_secret_expires_at", "secret_hash", "secret_hint"])
-    audit.record(
-        caller, "api_key.rotated", "api_key", key.id, old_secret_until=key.previous_secret_expires_at.isoformat()
-    )
+    audit.record(caller, "api_key.rotated", "api_key", key.id, old_secret_until=until.isoformat())
     return NewSecret(key, secret)
 
 

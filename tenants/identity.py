@@ -96,7 +96,7 @@ def _local_caller(token: VerifiedToken) -> Caller:
 
 
 def signed_in(user_id: UUID, tenant_id: UUID | None, session: UUID | None) -> SignedIn | None:
-    """Return what authentication must know of a person in a tenant and a session, in one query; None: no such person."""
+    """Return what authentication must know of a person in a tenant and a session, in one query; None if unknown."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM signed_in(%s, %s, %s)", [user_id, tenant_id, session])
         row = cursor.fetchone()

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from notification_service.lib.redis import RedisUnavailable, attempt
 from tenants.tasks import mail_admins
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ def tell_admins(tenant_id: UUID, subject: str, text: str) -> None:
 
 def _enqueue(tenant_id: str, subject: str, text: str) -> None:
     try:
+        attempt(lambda client: client.ping())  # Celery itself takes seconds to find out that the broker is down
         mail_admins.delay(tenant_id, subject, text)
-    except OperationalError as error:
+    except (RedisUnavailable, OperationalError) as error:
         log.warning("notice_not_sent", tenant_id=tenant_id, notice=subject, error=type(error).__name__)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -20,7 +19,7 @@ from django.utils import timezone
 
 from notification_service.lib.errors import NotAuthenticated
 from notification_service.lib.ids import new_id
-from notification_service.lib.scope import platform_scope, tenant_scope
+from notification_service.lib.scope import tenant_scope
 from tenants import audit
 from tenants.callers import Caller
 from tenants.identity import require_open, signed_in
@@ -46,6 +45,7 @@ def start(user: User, tenant: Tenant | None, role: str) -> SessionTokens:
     """Start a session of a person in a tenant, or in none: as platform staff if they are, else as themselves alone."""
     family = new_id()
     link = _append(user, tenant, family)
+    _record(user, tenant.id if tenant else None, "session.started", family)
     return _tokens(user, tenant, role, family, link)
 
 
@@ -54,28 +54,23 @@ def renew(refresh_token: str) -> SessionTokens:
     found = _find(refresh_token)
     if found is None:
         raise NotAuthenticated("The refresh token is not valid.", code="invalid_refresh_token")
+    role, link = "", ""
     with transaction.atomic():
         _lock(found.family)
         found.refresh_from_db()
-        is_reused = found.used_at is not None and found.revoked_at is None
-        if is_reused:
+        if found.revoked_at is not None or found.expires_at <= timezone.now():
+            raise NotAuthenticated("This session has ended; sign in again.", code="session_ended")
+        is_copy = found.used_at is not None
+        if is_copy:
             _revoke(found.family)
-        elif found.revoked_at is None and found.expires_at > timezone.now():
-            row = signed_in(found.user_id, found.tenant_id, None)
-            if row is None or not row.is_active or (found.tenant_id is not None and row.role is None):
-                raise NotAuthenticated("This person may not sign in here any more.", code="membership_ended")
-            if found.tenant_id is not None:
-                require_open(row.tenant_status or "")
+        else:
+            role = _role_now(found)
             RefreshToken.objects.filter(id=found.id).update(used_at=timezone.now())
             link = _append(found.user, found.tenant, found.family)
-        else:
-            raise NotAuthenticated("This session has ended; sign in again.", code="session_ended")
-    if is_reused:
-        record_event(
-            found.user, found.tenant_id, "session.reuse_detected", found.family, consequence="the session was ended"
-        )
+    if is_copy:
+        _record(found.user, found.tenant_id, "session.reuse_detected", found.family)
         raise NotAuthenticated("This refresh token was used before; sign in again.", code="refresh_token_reused")
-    return _tokens(found.user, found.tenant, row.role or "", found.family, link)
+    return _tokens(found.user, found.tenant, role, found.family, link)
 
 
 def end_by_token(refresh_token: str) -> None:
@@ -92,20 +87,26 @@ def end(family: UUID) -> None:
         link = RefreshToken.objects.filter(family=family).select_related("user").first()
         if link is None or not _revoke(family):
             return
-    record_event(link.user, link.tenant_id, "session.ended", family)
+    _record(link.user, link.tenant_id, "session.ended", family)
 
 
-def end_all(user: User) -> int:
-    """End every session of a person (their password changed, they left). Returns how many links were revoked."""
-    return RefreshToken.objects.filter(user=user, revoked_at__isnull=True).update(revoked_at=timezone.now())
-
-
-def record_event(user: User, tenant_id: UUID | None, action: str, family: UUID | str = "", **details: Any) -> None:
-    """Append to the audit log what a person did with a session of theirs."""
+def _record(user: User, tenant_id: UUID | None, action: str, family: UUID) -> None:
     caller = Caller(tenant_id=tenant_id, actor_type="user", actor_id=str(user.id), actor_label=user.email)
-    with ExitStack() as scope:
-        scope.enter_context(tenant_scope(tenant_id) if tenant_id else platform_scope(action))
-        audit.record(caller, action, "session", family, **details)
+    if tenant_id is None:
+        audit.record_for_platform(caller, action, "session", family)
+    else:
+        with tenant_scope(tenant_id):
+            audit.record(caller, action, "session", family)
+
+
+def _role_now(link: RefreshToken) -> str:
+    """Return the person's role in the session's tenant. Raises unless they may still sign in there."""
+    row = signed_in(link.user_id, link.tenant_id, None)
+    if row is None or not row.is_active or (link.tenant_id is not None and row.role is None):
+        raise NotAuthenticated("This person may not sign in here any more.", code="membership_ended")
+    if link.tenant_id is not None:
+        require_open(row.tenant_status or "")
+    return row.role or ""
 
 
 def _tokens(user: User, tenant: Tenant | None, role: str, family: UUID, refresh_token: str) -> SessionTokens:

@@ -1,4 +1,4 @@
-"""Celery tasks of the tenants room."""
+"""Celery tasks of the tenants room; they run on the default queue, ``control``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from notification_service.lib.scope import platform_scope
 from tenants.models import Membership, Role
 
 
-@shared_task(queue="control", ignore_result=True)
+@shared_task(ignore_result=True)
 def mail_admins(tenant_id: str, subject: str, text: str) -> None:
     """Mail a tenant's owners and admins, each by themselves."""
     with platform_scope("mail to a tenant's admins"):

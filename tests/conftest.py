@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,8 +13,11 @@ from rest_framework.test import APIClient
 
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
-from tenants import signing_keys
+from tenants import api_keys, signing_keys
+from tenants.callers import Caller
 from tenants.models import Membership, Role, Tenant, TenantStatus, User
+from tenants.models.api_key import ApiKeyMode
+from tenants.permissions import ROLE_PERMISSIONS
 from tenants.tokens import issue_access_token, issue_platform_token
 
 
@@ -101,6 +104,21 @@ def admin(tenant: Tenant, make_persona: Callable[..., Persona]) -> Persona:
 def stranger(other_tenant: Tenant, make_persona: Callable[..., Persona]) -> Persona:
     """An admin of another tenant, who must never see a thing of ``acme``."""
     return make_persona(other_tenant, Role.ADMIN)
+
+
+@pytest.fixture
+def api_key_client(db: None) -> Callable[..., APIClient]:
+    """Make a client that calls with a new API key of a tenant."""
+
+    def make(tenant: Tenant, mode: str = "live", scopes: Sequence[str] | None = None) -> APIClient:
+        owner = Caller(tenant.id, "user", "", permissions=ROLE_PERMISSIONS[Role.OWNER])
+        with tenant_scope(tenant.id):
+            made = api_keys.create(owner, name="Server", mode=ApiKeyMode(mode), scopes=scopes)
+        client = APIClient()
+        client.credentials(HTTP_X_API_KEY=made.key.key, HTTP_X_API_SECRET=made.secret)
+        return client
+
+    return make
 
 
 @pytest.fixture

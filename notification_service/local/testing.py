@@ -1,10 +1,16 @@
-"""Own servers for a run of the tests: beside ``make up``, beside other runs and other checkouts."""
+"""Own servers for a run of the tests: beside ``make up``, beside other runs and other checkouts.
+
+``python -m notification_service.local.testing COMMAND …`` runs a command that needs a database on such servers.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import secrets
 import shutil
+import subprocess
+import sys
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,3 +80,17 @@ def _remove_dead_runs(runs: Path) -> None:
             stop_leftovers(directory)
             EmbeddedPostgres(directory / "postgres", 0).destroy()
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def main(command: list[str]) -> int:
+    """Run ``command`` with ``DATABASE_URL`` and ``REDIS_URL`` of fresh servers; return its exit code."""
+    servers = start_test_servers(Path.cwd())
+    try:
+        urls = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+        return subprocess.call(command, env={**os.environ, **urls})
+    finally:
+        servers.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

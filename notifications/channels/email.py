@@ -178,4 +178,4 @@ def _make_text(markup: Text) -> Text:
     return Text(tuple(part for part in parts if part != ""), markup.field)
 
 
-_cached_text_of = lru_cache(maxsize=512)(_make_text)
+_cached_text_of = lru_cache(maxsize=256)(_make_text)

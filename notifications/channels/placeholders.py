@@ -20,8 +20,8 @@ from notifications.channels.base import ContentError
 
 _SEGMENT = r"\w+(?:(?: +|-)\w+)*"
 _NAME = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
-#: Longest source that the cache keeps, in characters; longer ones are compiled each time.
-_CACHED_LENGTH = 65_536
+#: Longest sources that the two caches keep, in characters: many short ones, few long ones, and no longer ones.
+_SHORT, _LONG = 4_096, 262_144
 _SHOWN = 60
 
 
@@ -101,7 +101,9 @@ class Text:
 
 def compile_text(source: str, field: str) -> Text:
     """Find the placeholders of a text. Raises ``ContentError`` with the position of one that is malformed."""
-    return _compile_cached(source, field) if len(source) <= _CACHED_LENGTH else _compile(source, field)
+    if len(source) <= _SHORT:
+        return _compile_short(source, field)
+    return _compile_long(source, field) if len(source) <= _LONG else _compile(source, field)
 
 
 def _compile(source: str, field: str) -> Text:
@@ -124,7 +126,8 @@ def _compile(source: str, field: str) -> Text:
         done = end + 2
     if done < len(source):
         parts.append(source[done:])
-    return Text(tuple(parts), field, cached=len(source) <= _CACHED_LENGTH)
+    return Text(tuple(parts), field, cached=len(source) <= _LONG)
 
 
-_compile_cached = lru_cache(maxsize=512)(_compile)
+_compile_short = lru_cache(maxsize=2048)(_compile)
+_compile_long = lru_cache(maxsize=128)(_compile)

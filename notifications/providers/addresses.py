@@ -25,6 +25,8 @@ def normalise_email(address: str) -> str:
     Raises ``ValueError`` with a sentence.
     """
     text = address.strip()
+    if len(text) > MAX_OCTETS:
+        raise ValueError(f"The email address is longer than {MAX_OCTETS} characters.")
     try:
         return validate_email(
             text, check_deliverability=False, globally_deliverable=not text.lower().endswith("@localhost")

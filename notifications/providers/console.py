@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import ClassVar
 
+from notification_service.lib.masking import mask_address
 from notifications.providers.base import CredentialSchema, OutgoingMessage, Provider, SendResult
 
 logger = logging.getLogger(__name__)
@@ -12,14 +13,6 @@ logger = logging.getLogger(__name__)
 
 class ConsoleCredential(CredentialSchema):
     """Nothing is needed."""
-
-
-def mask_recipient(recipient: str) -> str:
-    """Return enough of an address to recognise it and too little to use it: ``a•••@example.com``, ``+•••12``."""
-    local, at, domain = recipient.rpartition("@")
-    if at:
-        return f"{local[:1]}•••@{domain}"
-    return f"{recipient[:1]}•••{recipient[-2:]}" if len(recipient) > 6 else "•••"
 
 
 class ConsoleProvider(Provider[ConsoleCredential]):
@@ -32,9 +25,7 @@ class ConsoleProvider(Provider[ConsoleCredential]):
 
     async def send(self, message: OutgoingMessage, credential: ConsoleCredential) -> SendResult:
         """Log the message's id and its masked recipient; content is never logged."""
-        logger.info(
-            "message %s to %s accepted by the console", message.id, _one_line(mask_recipient(message.recipient))
-        )
+        logger.info("message %s to %s accepted by the console", message.id, _one_line(mask_address(message.recipient)))
         return SendResult.success(response="written to the log, not sent", provider_message_id=str(message.id))
 
 

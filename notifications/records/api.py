@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import django_filters
+import orjson
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -13,11 +16,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications.channels.registry import channels
+from notifications.providers.base import FailureReason
 from notifications.records import services
-from notifications.records.idempotency import Answer, answer_once
+from notifications.records.door import DOOR
+from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord
-from notifications.records.states import Lane, Status
+from notifications.records.representation import represent
+from notifications.records.states import DeliveryState, Lane, Status
+from tenants import limits
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -28,22 +35,38 @@ _EXAMPLE = {
     "context": {"name": "Ada"},
 }
 _MAX_JSON = 256 * 1024
+#: A null character, which PostgreSQL's jsonb can not hold, in JSON: an escape that is not itself escaped.
+_NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
-class SmallObject(serializers.DictField):
-    """A JSON object of at most 256 KB."""
+class JsonObject(serializers.DictField):
+    """A JSON object that the database can keep: no null characters, at most 254 levels deep."""
+
+    max_bytes: int | None = None
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         value: dict[str, Any] = super().to_internal_value(data)
-        if len(str(value)) > _MAX_JSON:
-            raise serializers.ValidationError(f"Must be smaller than {_MAX_JSON // 1024} KB.")
+        try:
+            dumped = orjson.dumps(value)
+        except TypeError:
+            raise serializers.ValidationError("Is nested too deeply.") from None
+        if self.max_bytes and len(dumped) > self.max_bytes:
+            raise serializers.ValidationError(f"Must be smaller than {self.max_bytes // 1024} KB.")
+        if _NULL.search(dumped):
+            raise serializers.ValidationError("Null characters are not allowed.")
         return value
+
+
+class SmallObject(JsonObject):
+    """A JSON object of at most 256 KB."""
+
+    max_bytes = _MAX_JSON
 
 
 class RecordIn(serializers.Serializer[Any]):
     channel = serializers.CharField(max_length=32, help_text="`email`")
     recipient = serializers.CharField(max_length=512, help_text="An address of the channel.")
-    content = serializers.DictField(help_text="The words; their fields depend on the channel.")
+    content = JsonObject(help_text="The words; their fields depend on the channel.")
     context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept and returned, never sent.")
     lane = serializers.ChoiceField(choices=Lane.choices, required=False)
@@ -58,6 +81,7 @@ class RecordChange(RecordIn):
 
 
 class RecordOut(serializers.ModelSerializer[NotificationRecord]):
+    tenant_id = serializers.UUIDField(read_only=True)  # as text: the answer is kept for its idempotency key
     failure_reason = serializers.SerializerMethodField()
     next_attempt_at = serializers.SerializerMethodField()
 
@@ -93,13 +117,14 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
             "updated_at",
         ]
 
+    def to_representation(self, instance: NotificationRecord) -> dict[str, Any]:
+        return represent(instance)
+
     def get_failure_reason(self, record: NotificationRecord) -> str | None:
         """Why the last attempt failed, or null."""
-        return record.failure_reason or None
 
-    def get_next_attempt_at(self, record: NotificationRecord) -> str | None:
+    def get_next_attempt_at(self, record: NotificationRecord) -> datetime | None:
         """When it is tried next, or null when nothing more happens by itself."""
-        return None if record.is_final or record.status == Status.SENDING else record.due_at.isoformat()
 
 
 class TimelineStep(serializers.Serializer[Any]):
@@ -122,7 +147,7 @@ class RecordFilter(django_filters.FilterSet):  # type: ignore[misc]
     failure_reason = django_filters.CharFilter(method="any_of")
     lane = django_filters.CharFilter(method="any_of")
     delivery_state = django_filters.CharFilter(method="any_of")
-    mode = django_filters.CharFilter()
+    mode = django_filters.CharFilter(method="any_of")
     recipient = django_filters.CharFilter(lookup_expr="iexact")
     search = django_filters.CharFilter(field_name="recipient", lookup_expr="icontains")
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
@@ -137,7 +162,13 @@ class RecordFilter(django_filters.FilterSet):  # type: ignore[misc]
         model = NotificationRecord
         fields: list[str] = []
 
-    _KNOWN = {"status": Status.values, "lane": Lane.values}
+    _KNOWN = {
+        "status": Status.values,
+        "lane": Lane.values,
+        "failure_reason": [str(reason) for reason in FailureReason],
+        "delivery_state": DeliveryState.values,
+        "mode": ["live", "test"],
+    }
 
     def any_of(self, rows: QuerySet[NotificationRecord], name: str, value: str) -> QuerySet[NotificationRecord]:
         wanted = [part.strip().lower() for part in value.split(",") if part.strip()]
@@ -170,7 +201,8 @@ class RecordList(TenantView):
         filters = RecordFilter(request.query_params, queryset=rows, request=request)
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, RecordOut)
+        # The id makes the order total, so that rows that are alike stay on their page.
+        return self.paginated(filters.qs.order_by(*filters.qs.query.order_by, "-id"), RecordOut)
 
     @extend_schema(
         operation_id="records_create",
@@ -192,8 +224,9 @@ class RecordList(TenantView):
         def act() -> Answer:
             return Answer(201, RecordOut(accept(self.caller, NewRecord(**data))).data)
 
-        key = request.headers.get("Idempotency-Key")
-        answer = answer_once(self.caller.required_tenant_id(), key, {"door": "records", "body": request.data}, act)
+        tenant_id, key = self.caller.required_tenant_id(), request.headers.get("Idempotency-Key")
+        limits.admit(tenant_id, self.caller.mode)
+        answer = answer_once(tenant_id, key, fingerprint_of(DOOR, request.data), act)
         headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
         headers["Location"] = f"/api/notifications/records/{answer.body['id']}/"
         return Response(answer.body, status=answer.status, headers=headers)

@@ -158,8 +158,7 @@ def timeline(record: NotificationRecord) -> list[dict[str, Any]]:
         story += _attempt_story(attempt)
     for happened in RecordEvent.objects.filter(record_id=record.id, id__gte=record.id):
         story.append({"at": happened.created_at, "event": happened.kind, "actor": happened.actor, **happened.detail})
-    story.sort(key=lambda step: step["at"])  # stable: what was appended first stays first
-    if record.is_final and not any(step.get("status") == record.status for step in story):
+    if record.is_final and not any(step.get("status") == record.status and step["event"] != "resent" for step in story):
         story.append(
             {
                 "at": record.updated_at,
@@ -169,6 +168,7 @@ def timeline(record: NotificationRecord) -> list[dict[str, Any]]:
                 "response": record.provider_response,
             }
         )
+    story.sort(key=lambda step: step["at"])  # stable: what was appended first stays first
     return story
 
 

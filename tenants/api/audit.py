@@ -36,7 +36,7 @@ class AuditEntry(serializers.ModelSerializer[AuditLog]):
         read_only_fields = fields
 
 
-class AuditFilter(django_filters.FilterSet):
+class AuditFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Times are compared with the ids, which carry them: the index answers."""
 
     action = django_filters.CharFilter()

@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import structlog
-from django.db import connection, transaction
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -18,7 +20,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from notification_service.lib.errors import NotFound
-from notification_service.lib.scope import tenant_scope
+from notification_service.lib.scope import current_scope, tenant_scope
 from tenants.api.pagination import PageOrCursorPagination
 from tenants.api.permissions import PUBLIC, required_permission
 from tenants.callers import Caller
@@ -43,6 +45,14 @@ class ServiceView(APIView):
         """Who is calling; only in views that are not public."""
         caller: Caller = self.request.auth  # type: ignore[assignment]
         return caller
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        # The parser reads the stream itself, past Django's own limit. A body of unknown length is read as empty (WSGI).
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        length = str(request.META.get("CONTENT_LENGTH") or "")
+        if limit is not None and length.isdecimal() and int(length) > limit:
+            raise RequestDataTooBig
+        super().initial(request, *args, **kwargs)
 
     def valid(self, serializer: type[BaseSerializer[Any]], *, partial: bool = False) -> dict[str, Any]:
         """Return the request's body, validated. Raises ``ValidationError`` naming the fields."""
@@ -73,7 +83,7 @@ class TenantView(ServiceView):
         self._scope.enter_context(tenant_scope(tenant_id))
 
     def handle_exception(self, exc: Exception) -> Response:
-        if connection.in_atomic_block:
+        if current_scope() is not None:  # an error before the scope has nothing to roll back
             transaction.set_rollback(True)
         return super().handle_exception(exc)
 

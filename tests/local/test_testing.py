@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -57,3 +58,12 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert not leftovers(directory)
     finally:
         servers.stop()
+
+
+def test_a_command_runs_on_servers_of_its_own(tmp_path: Path) -> None:
+    code = "import os, psycopg; psycopg.connect(os.environ['DATABASE_URL']).execute('SELECT 1'); raise SystemExit(7)"
+    command = [sys.executable, "-m", "notification_service.local.testing", sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, check=False)
+    assert done.returncode == 7
+    assert [path.name for path in (tmp_path / ".local" / "test").iterdir()] == ["lock"]

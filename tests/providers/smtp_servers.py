@@ -211,11 +211,11 @@ class OddServer:
             while line := await reader.readline():
                 self.lines.append(line)
                 verb = line[:4].strip().upper().decode()
-                if verb == "MAIL":
-                    sender = line
-                elif verb == "RCPT":
-                    recipient = line
                 said = await self._act(verb, writer)
+                if verb in {"MAIL", "RSET"}:
+                    sender, recipient = (line if said.startswith(b"250") else b""), b""
+                elif verb == "RCPT" and said.startswith(b"250"):
+                    recipient = line
                 if verb == "DATA" and said.startswith(b"354"):
                     data = b""
                     while (part := await reader.readline()) != b".\r\n":
@@ -226,7 +226,7 @@ class OddServer:
                     try:
                         await self._act("message", writer, heard)
                     finally:
-                        if b"".join(heard).startswith(b"250"):
+                        if sender and recipient and b"".join(heard).startswith(b"250"):
                             self.taken.append((sender, recipient, data))
                 elif verb == "QUIT":
                     break

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from notifications.providers.base import FailureReason, SendResult
 from notifications.providers.smtp import SmtpProvider
@@ -254,3 +257,59 @@ def test_helo_is_enough_for_an_old_server(run: Any) -> None:
     results, server = run(converse(3, EHLO=b"500 what?\r\n"))
     assert summary(results) == [OK] * 3
     assert server.lines[1].startswith(b"HELO ")
+
+
+def test_tls_where_there_is_none(run: Any) -> None:
+    for script in ({}, {"greeting": CLOSE}, {"greeting": HANG}):
+        results, server = run(converse(3, values={"security": "tls", "verify_certificate": False}, **script))
+        assert summary(results) == [(False, R.NETWORK_ERROR, True, False)] * 3
+        assert not server.lines or not server.lines[0].startswith(b"EHLO")
+
+
+def test_starttls_that_fails_half_way(run: Any) -> None:
+    ehlo = b"250-odd.test\r\n250 STARTTLS\r\n"
+    for answer, reason, retryable in (
+        ([b"220 go\r\n", CLOSE], R.NETWORK_ERROR, True),
+        ([b"220 go\r\n", b"this is not a handshake\r\n" * 9], R.NETWORK_ERROR, True),
+        ([b"220 go\r\n", HANG], R.NETWORK_ERROR, True),
+        (b"454 4.3.0 TLS not available\r\n", R.PROVIDER_ERROR, True),
+    ):
+        login = {"security": "starttls", "verify_certificate": False, "username": "mailer", "password": "secret-41"}
+        results, server = run(converse(3, values=login, EHLO=ehlo, STAR=answer))
+        assert summary(results) == [(False, reason, retryable, False)] * 3
+        assert not [line for line in server.lines if line.startswith((b"AUTH", b"MAIL"))]
+
+
+def _answers(usual: bytes, *refusals: bytes) -> st.SearchStrategy[tuple[Any, ...]]:
+    odd = st.sampled_from([CLOSE, RESET, b"garbage\r\n", [b"421 4.3.2 closing\r\n", CLOSE], [usual, CLOSE], *refusals])
+    likely = st.one_of(st.just(usual), st.just(usual), odd)
+    return st.lists(likely, max_size=6).map(lambda answers: (*answers, usual))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ehlo=st.sampled_from([PLAIN, PIPELINING]),
+    connections=st.sampled_from([1, 4]),
+    greeting=_answers(b"220 odd.test\r\n", b"554 5.3.2 no\r\n"),
+    mail=_answers(b"250 ok\r\n", b"451 4.3.0 later\r\n", b"550 5.7.1 no\r\n"),
+    rcpt=_answers(b"250 ok\r\n", b"450 4.2.1 later\r\n", b"550 5.1.1 no\r\n"),
+    data=_answers(b"354 go\r\n", b"554 5.5.1 no\r\n"),
+    message=_answers(b"250 ok\r\n", b"452 4.3.1 full\r\n", b"554 5.6.0 no\r\n"),
+    rset=_answers(b"250 ok\r\n"),
+)
+def test_accepted_means_taken_and_failed_means_not_taken(
+    monkeypatch: pytest.MonkeyPatch, connections: int, ehlo: bytes, **script: Any
+) -> None:
+    """Whatever happens: one result each; nothing is sent twice; and only an ambiguous failure may have been taken."""
+    monkeypatch.setattr(SmtpProvider, "concurrency", connections)
+    steps = {name.upper() if len(name) == 4 else name: answers for name, answers in script.items()}
+    results, server = asyncio.run(converse(8, EHLO=ehlo, **steps))
+    taken = Counter(server.recipients())
+    for number, result in enumerate(results):
+        times = taken[f"u{number}@example.com"]
+        if result.accepted:
+            assert times == 1
+        elif result.ambiguous:
+            assert times <= 1
+        else:
+            assert times == 0

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from notification_service.local.up import UpFailed, down, reset
 
@@ -25,4 +25,4 @@ class Command(BaseCommand):
         try:
             self.stdout.write(stop(settings.BASE_DIR))
         except UpFailed as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error

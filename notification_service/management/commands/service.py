@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from notification_service.local.control import NotRunning, RequestRefused, ask, wait_for_state
 
@@ -31,9 +31,9 @@ class Command(BaseCommand):
             state = "stopped" if verb == "stop" else "ready"
             wait_for_state(local, name, state)
         except NotRunning as error:
-            raise CommandError("nothing is running here; start it with: make up") from error
+            raise SystemExit("nothing is running here; start it with: make up") from error
         except RequestRefused as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error
         self.stdout.write(f"{name} is {state}")
 
     def _show(self, services: list[dict[str, Any]]) -> None:

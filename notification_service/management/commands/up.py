@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from notification_service.local.up import UpFailed, up
 
@@ -20,4 +20,4 @@ class Command(BaseCommand):
         try:
             up(settings.BASE_DIR)
         except UpFailed as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error

@@ -1,0 +1,141 @@
+"""Rules for every address of the service: who may call it, and whose rows it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.apps import apps
+from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from rest_framework.test import APIClient
+from rest_framework.views import APIView
+
+from notification_service.lib.scope import tenant_scope
+from tenants.api.permissions import PUBLIC, required_permission
+from tenants.api.views import NoSuchAddress, ServiceView
+from tenants.isolation import tenant_models
+from tenants.permissions import Permission
+from tests.conftest import Persona
+
+#: Everything that anybody may call. Add to it with care.
+ANYBODY = {
+    ("GET", ".well-known/jwks.json"),
+    ("GET", "api/notifications/health/"),
+    ("GET", "health"),
+    ("POST", "api/v1/auth/login"),
+    ("POST", "api/v1/auth/logout"),
+    ("POST", "api/v1/auth/refresh"),
+    ("POST", "api/v1/auth/register"),
+}
+#: Not ours: pages that show the schema, and what is no address at all.
+NOT_OURS = (SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView, NoSuchAddress)
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(frozen=True)
+class Route:
+    pattern: str
+    view: type[APIView]
+    parameters: tuple[str, ...]
+
+    @property
+    def methods(self) -> list[str]:
+        return [method for method in METHODS if hasattr(self.view, method.lower())]
+
+    def address(self, value: Any = None) -> str:
+        """The address, each parameter being ``value`` or a random id."""
+        address = self.pattern
+        for parameter in self.parameters:
+            before, _, rest = address.partition("<")
+            converter, _, after = rest.partition(">")
+            assert converter.endswith(parameter), self.pattern
+            address = f"{before}{value or uuid4()}{after}"
+        return "/" + address
+
+    def __str__(self) -> str:
+        return self.pattern
+
+
+def walk(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[Route]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            if pattern.namespace != "admin":
+                yield from walk(pattern.url_patterns, prefix + str(pattern.pattern))
+            continue
+        view = getattr(pattern.callback, "cls", None)
+        assert view is not None, f"{prefix}{pattern.pattern} is no view class"
+        if not issubclass(view, NOT_OURS):
+            yield Route(prefix + str(pattern.pattern), view, tuple(pattern.pattern.converters))
+
+
+ROUTES = list(walk(get_resolver().url_patterns))
+CALLS = [(method, route) for route in ROUTES for method in route.methods]
+GUARDED = [(method, route) for method, route in CALLS if (method, route.pattern) not in ANYBODY]
+
+
+def test_there_are_routes() -> None:
+    assert len(ROUTES) > len(ANYBODY)
+    assert len({route.pattern for route in ROUTES}) == len(ROUTES), "an address stands twice"
+
+
+@pytest.mark.parametrize(("method", "route"), CALLS, ids=str)
+def test_every_view_names_the_permission_that_it_needs(method: str, route: Route) -> None:
+    assert issubclass(route.view, ServiceView)
+    needed = required_permission(route.view(), method)
+    assert needed == PUBLIC or isinstance(needed, Permission)
+
+
+def test_nothing_is_public_by_accident() -> None:
+    found = {(m, route.pattern) for m, route in CALLS if required_permission(route.view(), m) == PUBLIC}
+    assert found == ANYBODY
+
+
+@pytest.mark.parametrize(("method", "route"), GUARDED, ids=str)
+def test_strangers_are_asked_who_they_are(db: None, method: str, route: Route) -> None:
+    for address in (route.address().rstrip("/"), route.address().rstrip("/") + "/"):
+        answer = APIClient().generic(method, address)
+        assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+def seed(admin: Persona) -> set[str]:
+    """Make something of everything; return the ids of all rows of the tenant."""
+    smtp = {"host": "127.0.0.1", "port": 2525, "security": "none", "from_email": "no-reply@acme.example"}
+    credential = {"channel": "email", "provider": "smtp", "name": "Mail", "credentials": smtp}
+    content = {"subject": "Hi", "body": "Hello"}
+    record = {"channel": "email", "recipient": "ada@example.com", "content": content}
+    for path, body in (
+        ("/api/v1/projects/me/api-keys", {"name": "Server"}),
+        ("/api/notifications/credentials/", credential),
+        ("/api/notifications/records/", record),
+    ):
+        answer = admin.client.post(path, body, headers={"Idempotency-Key": "once"})
+        assert answer.status_code == 201, answer.json()
+    with tenant_scope(admin.tenant_id):
+        rows = {str(pk) for model in tenant_models(apps) for pk in model._default_manager.values_list("pk", flat=True)}
+    return rows | {str(admin.tenant_id)}
+
+
+def test_no_list_shows_another_tenants_rows(admin: Persona, stranger: Persona) -> None:
+    ids = seed(admin)
+    lists = [route for method, route in GUARDED if method == "GET" and not route.parameters]
+    seen = 0
+    for route in lists:
+        seen += any(row in admin.client.get(route.address()).content.decode() for row in ids)
+        text = stranger.client.get(route.address()).content.decode()
+        assert not [row for row in ids if row in text], route.pattern
+    assert seen >= 5, "the owner does see them"
+
+
+def test_no_address_opens_another_tenants_rows(admin: Persona, stranger: Persona) -> None:
+    ids = seed(admin)
+    with_ids = [(method, route) for method, route in GUARDED if route.parameters]
+    assert with_ids
+    for method, route in with_ids:
+        for row in ids:
+            answer = stranger.client.generic(method, route.address(row), "{}", content_type="application/json")
+            assert answer.status_code in (400, 404), (method, route.pattern, answer.content)
+            assert method != "GET" or answer.status_code == 404
