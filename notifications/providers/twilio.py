@@ -34,7 +34,6 @@ from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
 from notifications.providers.base import (
     CheckResult,
     CredentialSchema,
-    FailureReason,
     OutgoingMessage,
     Receipt,
     ReceiptRequest,

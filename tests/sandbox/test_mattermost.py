@@ -66,9 +66,9 @@ def test_magic_tokens(
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b'{"text": ""}', b'{"text": 7}', b"payload=x", b"payload="])
 def test_malformed_messages_are_refused(sandbox: Sandbox, body: bytes) -> None:
-    request = urllib.request.Request(f"{sandbox.url}/mattermost/hooks/some-token", body, method="POST")  # noqa: S310
+    request = urllib.request.Request(f"{sandbox.url}/mattermost/hooks/some-token", body, method="POST")
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=10)  # noqa: S310
+        urllib.request.urlopen(request, timeout=10)
     assert caught.value.code == 400
     assert sandbox.messages() == []
 
