@@ -11,8 +11,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
@@ -159,6 +161,50 @@ class CheckResult:
     duration_ms: int = 0
 
 
+#: What became of a message after the provider took it.
+ReceiptState = Literal["delivered", "opened", "clicked", "bounced", "complained", "undeliverable", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a provider reports about a message that it took.
+
+    ``record_id`` is there if the provider gives our reference back: then the receipt finds its record even if it
+    arrives before ``provider_message_id`` was stored. ``suppress`` asks that ``address`` gets no more messages.
+    ``price`` is a decimal number as the provider wrote it, in ``currency`` (ISO 4217).
+    """
+
+    provider_message_id: str
+    state: ReceiptState
+    occurred_at: datetime
+    record_id: UUID | None = None
+    reason: FailureReason | None = None
+    code: str = ""
+    detail: str = ""
+    address: str = ""
+    suppress: bool = False
+    price: str = ""
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRequest:
+    """A provider's call to us, as it came in: the whole public URL, the headers and the raw body."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """Return a header whatever its case, or an empty text."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers.items() if key.lower() == wanted), "")
+
+    def form(self) -> list[tuple[str, str]]:
+        """Return the fields of a form body in order, empty ones too. Raises ``ValueError`` if it is not UTF-8."""
+        return parse_qsl(self.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=200)
+
+
 #: Called exactly once per message, as soon as its result is known, from the event loop that sends.
 OnResult = Callable[[OutgoingMessage, SendResult], None]
 
@@ -214,6 +260,17 @@ class Provider(ABC, Generic[C]):
             f"{self.label} needs no connection; the payload is valid.",
             duration_ms=round((time.monotonic() - started) * 1000),
         )
+
+    def verify_receipt(self, request: ReceiptRequest, credential: C) -> bool:
+        """Whether the call is signed with this credential; never raises. Providers that report nothing say no."""
+        return False
+
+    def parse_receipt(self, request: ReceiptRequest) -> list[Receipt]:
+        """Return what a verified call reports; progress that is no outcome gives no receipt.
+
+        Raises ``ValueError`` for a body that is not the provider's, and ``NotImplementedError`` if it reports nothing.
+        """
+        raise NotImplementedError(f"{self.label} sends no receipts")
 
     async def aclose(self) -> None:
         """Close every connection that this provider keeps open."""
