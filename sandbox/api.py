@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sandbox.magic import RULES
 from sandbox.store import Filters, Store
+from sandbox.vendors import vendor_rules
 
 STORE = web.AppKey("store", Store)
 SMTP_ADDRESS = web.AppKey("smtp_address", str)
@@ -128,5 +129,5 @@ async def get_filters(request: web.Request) -> web.Response:
 
 @routes.get("/api/magic")
 async def get_magic(_: web.Request) -> web.Response:
-    """Return the magic recipients."""
-    return web.json_response({"rules": [rule.as_dict() for rule in RULES.values()]})
+    """Return the magic recipients, those of mail first."""
+    return web.json_response({"rules": [rule.as_dict() for rule in (*RULES.values(), *vendor_rules())]})

@@ -70,7 +70,8 @@ class SendResult:
 
     ``ambiguous`` marks a failure after which the provider may nevertheless have taken the message
     (the connection broke between the last byte and the answer): only then can a retry deliver twice.
-    ``retry_after`` is in seconds, as the provider asked for.
+    ``retry_after`` is in seconds, as the provider asked for. ``dead_address`` says that this address will never take a
+    message again (an uninstalled app, an expired subscription): the engine deactivates the device that has it.
     """
 
     accepted: bool
@@ -81,6 +82,7 @@ class SendResult:
     retryable: bool = False
     retry_after: float | None = None
     ambiguous: bool = False
+    dead_address: bool = False
 
     @classmethod
     def success(cls, *, code: str = "", response: str = "", provider_message_id: str = "") -> SendResult:
@@ -97,6 +99,7 @@ class SendResult:
         retryable: bool | None = None,
         retry_after: float | None = None,
         ambiguous: bool = False,
+        dead_address: bool = False,
     ) -> SendResult:
         """The provider did not take the message; ``retryable`` defaults to what the reason says."""
         return cls(
@@ -107,6 +110,7 @@ class SendResult:
             retryable=reason.retryable if retryable is None else retryable,
             retry_after=retry_after,
             ambiguous=ambiguous,
+            dead_address=dead_address,
         )
 
 
@@ -222,12 +226,19 @@ class Provider(ABC, Generic[C]):
     label: ClassVar[str]
     channel: ClassVar[str]
     schema: ClassVar[type[CredentialSchema]]
+    #: Whether a tenant must store a credential before this provider can be used; if not, ``schema`` takes ``{}``.
+    needs_credential: ClassVar[bool] = True
     #: How many messages of one chunk are in flight at the same time.
     concurrency: ClassVar[int] = 32
 
     def __init__(self, *, network_policy: NetworkPolicy = PUBLIC_ONLY) -> None:
         #: Which addresses a host that a tenant supplied may have.
         self.network_policy = network_policy
+
+    @classmethod
+    def takes(cls, recipient: str) -> bool:
+        """Whether a normalised address is of the kind that this provider sends to, where a channel has several."""
+        return True
 
     @abstractmethod
     async def send(self, message: OutgoingMessage, credential: C) -> SendResult:

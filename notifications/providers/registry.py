@@ -8,11 +8,15 @@ from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
 from notification_service.lib.registry import Registry
 from notifications.providers.base import Provider
 from notifications.providers.console import ConsoleProvider
+from notifications.providers.fcm import FcmProvider
 from notifications.providers.smtp import SmtpProvider
+from notifications.providers.webpush import WebPushProvider
 
 _ALL: tuple[type[Provider[Any]], ...] = (
     SmtpProvider,
     ConsoleProvider,
+    FcmProvider,
+    WebPushProvider,
 )
 
 providers: Registry[type[Provider[Any]]] = Registry("provider")
