@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from sandbox import api
+from sandbox.callbacks import run_callbacks
 from sandbox.store import Store
 from sandbox.vendors import vendor_routes
 
@@ -66,6 +67,7 @@ def create_app(store: Store, smtp_address: str) -> web.Application:
     app = web.Application(middlewares=[plain_errors], client_max_size=BODY_LIMIT)
     app[api.STORE] = store
     app[api.SMTP_ADDRESS] = smtp_address
+    app.cleanup_ctx.append(run_callbacks)
     for path in _FILES:
         app.router.add_get(path, _file)
     app.add_routes(api.routes)

@@ -6,8 +6,13 @@ from notification_service.lib.registry import Registry
 from notifications.channels.base import Channel
 from notifications.channels.email import EmailChannel
 from notifications.channels.push import PushChannel
+from notifications.channels.sms import SmsChannel
 
-_ALL: tuple[type[Channel], ...] = (EmailChannel, PushChannel)
+_ALL: tuple[type[Channel], ...] = (
+    EmailChannel,
+    SmsChannel,
+    PushChannel,
+)
 
 channels: Registry[Channel] = Registry("channel")
 for _channel in _ALL:

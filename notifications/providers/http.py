@@ -131,6 +131,10 @@ class _ClearTextRefused(OSError):
     """Clear-text HTTP to an address that is in no allowed network."""
 
 
+class _TooLarge(aiohttp.ClientError):
+    """An answer of more than ``MAX_ANSWER`` bytes."""
+
+
 class _GuardedConnector(aiohttp.TCPConnector):
     """Connects to the address that was judged, and to no other; also for hosts that are written as addresses."""
 
@@ -206,9 +210,9 @@ class HttpProvider(Provider[C]):
             async with session.request(method, url, data=payload, headers=headers, allow_redirects=False) as response:
                 try:
                     content = await _read(response.content)
-                except (aiohttp.ClientError, OSError, ValueError) as error:
+                except (aiohttp.ClientError, OSError):
                     if response.status < 400:
-                        raise error
+                        raise
                     content = b""
                 return HttpAnswer(response.status, response.headers, content, _retry_after(response.headers))
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -309,12 +313,12 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 async def _read(stream: aiohttp.StreamReader) -> bytes:
-    """Read to the end. Raises ``ValueError`` for an answer that is too large."""
+    """Read to the end. Raises ``_TooLarge``."""
     content = bytearray()
     while piece := await stream.readany():
         content += piece
         if len(content) > MAX_ANSWER:
-            raise ValueError(f"the answer is larger than {MAX_ANSWER // 1024} KiB")
+            raise _TooLarge
     return bytes(content)
 
 
@@ -366,12 +370,12 @@ def _named(error: Exception, *, written: bool) -> HttpError:
             text = "the provider closed the connection without a complete answer"
         case aiohttp.ClientResponseError():
             text = "the provider's answer is not HTTP"
+        case _TooLarge():
+            text = f"the answer is larger than {MAX_ANSWER // 1024} KiB"
         case OSError():
             text = _os_words(error)
         case aiohttp.ClientError():
             text = "the connection failed"
-        case _ if written:
-            text = str(error)
         case _:  # a header that can not be sent: its value may be a secret, so the words stay here
             return HttpError("the request can not be written", reason=_R.CONTENT_ERROR, retryable=False)
     return HttpError(text, retryable=retryable, ambiguous=written)

@@ -10,11 +10,13 @@ from notifications.providers.base import Provider
 from notifications.providers.console import ConsoleProvider
 from notifications.providers.fcm import FcmProvider
 from notifications.providers.smtp import SmtpProvider
+from notifications.providers.twilio import TwilioProvider
 from notifications.providers.webpush import WebPushProvider
 
 _ALL: tuple[type[Provider[Any]], ...] = (
     SmtpProvider,
     ConsoleProvider,
+    TwilioProvider,
     FcmProvider,
     WebPushProvider,
 )

@@ -1,8 +1,9 @@
 """Twilio: text messages through the Messages API.
 
-Messages are sent by the shared HTTP base; the vendor's SDK computes the signatures of its callbacks. Sending through the
-SDK (``create_async``, over aiohttp as well) was measured at 1.8 times the processor time of a message, and its errors
-know neither ``Retry-After`` nor whether the request had been written, which decides between a retry and a duplicate.
+Messages are sent by the shared HTTP base; the vendor's SDK computes the signatures of its callbacks. Sending through
+the SDK (``create_async``, over aiohttp as well) was measured at 1.8 times the processor time of a message, and its
+errors know neither ``Retry-After`` nor whether the request had been written, which is what tells a retry from a
+duplicate.
 
 Sources: https://www.twilio.com/docs/messaging/api/message-resource,
 https://www.twilio.com/docs/api/errors, https://www.twilio.com/docs/usage/security#validating-requests
@@ -43,6 +44,7 @@ from notifications.providers.http import (
     HttpProvider,
     Meaning,
     check_base_url,
+    redact,
     refusal,
     secret_forms,
 )
@@ -223,17 +225,19 @@ class TwilioProvider(HttpProvider[TwilioCredential]):
             "Content-Type": "application/x-www-form-urlencoded",
         }
         body = urlencode(_form(message, credential), errors="surrogatepass").encode()
+        secrets = credential.secrets()
         try:
             answer = await self.request("POST", url, body=body, headers=headers)
         except HttpError as error:
-            return error.result(credential.secrets())
+            return error.result(secrets)
         found = answer.json() if answer.ok else None
         if found and isinstance(sid := found.get("sid"), str):
+            status = redact(str(found.get("status", "")), secrets)
             return SendResult.success(
-                code=str(answer.status), response=str(found.get("status", ""))[:32], provider_message_id=sid[:64]
+                code=str(answer.status), response=status, provider_message_id=redact(sid, secrets)[:64]
             )
         code, text = self.problem(answer)
-        return refusal(answer, code=code, text=text, codes=CODES, secrets=credential.secrets())
+        return refusal(answer, code=code, text=text, codes=CODES, secrets=secrets)
 
     async def check(self, credential: TwilioCredential) -> CheckResult:
         """Fetch the account."""

@@ -16,6 +16,7 @@ ALL = pytest.mark.parametrize("channel", list(channels), ids=lambda channel: cha
 #: One content that every field of which is a text, and one address, per channel.
 SAMPLES: dict[str, tuple[dict[str, Any], str]] = {
     "email": ({"subject": "Hi {{ name }}", "body": "<p>{{ name }}</p>"}, "ada@example.com"),
+    "sms": ({"body": "Hi {{ name }}"}, "+15551234567"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -23,8 +24,22 @@ SECRET = "s3cret-Value-77"
 SAMPLES: dict[str, dict[str, Any]] = {
     "smtp": {"host": "127.0.0.1", "port": 1, "username": "mailer", "password": SECRET, "from_email": "a@acme.test"},
     "console": {},
+    "twilio": {
+        "account_sid": "AC" + "0" * 32,
+        "auth_token": SECRET,
+        "from_phone": "+15005550006",
+        "base_url": "http://127.0.0.1:1",
+    },
 }
-CONTENT = {"email": {"subject": "Hi", "text": "Hello", "html": None, "reply_to": None, "from_name": None}}
+#: Per channel: a rendered content, and an address of the n-th recipient.
+CONTENT: dict[str, dict[str, Any]] = {
+    "email": {"subject": "Hi", "text": "Hello", "html": None, "reply_to": None, "from_name": None},
+    "sms": {"body": "Hello", "encoding": "GSM-7", "segments": 1},
+}
+ADDRESSES: dict[str, Callable[[int], str]] = {
+    "email": "u{}@example.com".format,
+    "sms": lambda number: f"+1555{number:07}",
+}
 
 
 def schema(provider: type[Provider[Any]]) -> CredentialSchema:
@@ -33,7 +48,8 @@ def schema(provider: type[Provider[Any]]) -> CredentialSchema:
 
 def outgoing(provider: type[Provider[Any]], count: int) -> list[OutgoingMessage]:
     content = CONTENT[provider.channel]
-    return [OutgoingMessage(uuid4(), f"u{number}@example.com", content) for number in range(count)]
+    address = ADDRESSES[provider.channel]
+    return [OutgoingMessage(uuid4(), address(number), content) for number in range(count)]
 
 
 def test_every_provider_has_a_sample_and_unknown_keys_are_named() -> None:
