@@ -255,6 +255,8 @@ SERVER_EMAIL = PLATFORM_FROM_EMAIL
 
 # --- Pages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
+# What unfold shows; it does not ask the admin site.
+UNFOLD: dict[str, Any] = {"SITE_TITLE": "Notification service", "SITE_HEADER": "Notification service"}
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

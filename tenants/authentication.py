@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from notification_service.lib.errors import NotAuthenticated
 from notification_service.lib.request_context import current_request
 from tenants.api_key_check import authenticate_api_key, wrong_api_key
+from tenants.caller_cache import callers, fingerprint
 from tenants.callers import Caller
 from tenants.identity import authenticate_bearer
 
@@ -50,8 +51,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if secret is None or len(secret) > _LONGEST or len(key or "") > _LONGEST:
             raise wrong_api_key()
         context = current_request()
-        caller = authenticate_api_key(key, secret, context.ip if context else None)
-        return caller, caller
+        return _remembered(request, authenticate_api_key(key, secret, context.ip if context else None))
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
@@ -64,8 +64,14 @@ class JwtAuthentication(BaseAuthentication):
         token = bearer_of(request.headers.get("Authorization", ""))
         if token is None:
             return None
-        caller = authenticate_bearer(token)
-        return caller, caller
+        return _remembered(request, authenticate_bearer(token))
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
+
+
+def _remembered(request: Request, caller: Caller) -> tuple[Caller, Caller]:
+    meta = request.META
+    names = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_X_API_SECRET", "REMOTE_ADDR", "HTTP_X_FORWARDED_FOR")
+    callers.remember(fingerprint(*(meta.get(name, "") for name in names)), caller)
+    return caller, caller

@@ -16,7 +16,7 @@ Mode = Literal["live", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller. ``tenant_id`` is None only for platform staff outside every tenant.
+    """An authenticated caller. ``tenant_id`` is None for platform staff and for people who belong to no tenant yet.
 
     ``actor_type`` is ``user``, ``service`` (a service account of an outside issuer), ``api_key`` or ``system``;
     ``actor_id`` is the id at whoever issued it (a person of an outside issuer is no row of ours); ``mode`` is ``test``

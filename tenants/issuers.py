@@ -146,7 +146,7 @@ def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise _refused("invalid_token", "The token is too long.")
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
-    except (jwt.PyJWTError, ValueError):  # not all that is no token raises PyJWT's own errors
+    except (jwt.PyJWTError, ValueError, RecursionError):  # not all that is no token raises PyJWT's own errors
         raise _refused("invalid_token", "This is no JSON Web Token.") from None
     return parts["header"], parts["payload"]
 
@@ -214,7 +214,7 @@ def _at(claims: Mapping[str, Any], path: str) -> Any:
 def _text(value: Any) -> str:
     """Return a claim as text: an id may be a number; anything but text and numbers is no answer."""
     if isinstance(value, str):
-        return value.replace("\x00", "")[:255]
+        return value.replace("\x00", "").encode("utf-8", "replace").decode()[:255]
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 

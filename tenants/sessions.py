@@ -90,11 +90,6 @@ def end(family: UUID) -> None:
     _record(link.user, link.tenant_id, "session.ended", family)
 
 
-def end_all(user: User) -> int:
-    """End every session of a person (their password changed, they left). Returns how many links were revoked."""
-    return RefreshToken.objects.filter(user=user, revoked_at__isnull=True).update(revoked_at=timezone.now())
-
-
 def _record(user: User, tenant_id: UUID | None, action: str, family: UUID) -> None:
     caller = Caller(tenant_id=tenant_id, actor_type="user", actor_id=str(user.id), actor_label=user.email)
     if tenant_id is None:

@@ -74,6 +74,9 @@ def signer() -> Signer:
 
 def public_key(kid: str) -> RSAPublicKey | None:
     """Return the key that verifies tokens of ``kid``, or None if no valid key has this id."""
+    copy = _copies.public.get(kid)
+    if copy is not None and time.monotonic() - _copies.public_at <= _FRESH.total_seconds():
+        return copy
     with _copies.lock:
         age = time.monotonic() - _copies.public_at
         if age > _FRESH.total_seconds() or (kid not in _copies.public and age > _ASK_AGAIN):

@@ -6,13 +6,16 @@ do without.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import redis
+import redis.asyncio
 from django.conf import settings
 
 T = TypeVar("T")
@@ -72,6 +75,32 @@ def attempt(command: Callable[[redis.Redis], T]) -> T:
         raise RedisUnavailable("Redis did not answer a moment ago")
     try:
         result = command(connection())
+    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError) as error:
+        _breaker.failed()
+        raise RedisUnavailable(type(error).__name__) from error
+    _breaker.succeeded()
+    return result
+
+
+_async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = WeakKeyDictionary()
+
+
+async def attempt_async(command: Callable[[redis.asyncio.Redis], Awaitable[T]]) -> T:
+    """Like ``attempt``, for code on an event loop."""
+    if not _breaker.allows():
+        raise RedisUnavailable("Redis did not answer a moment ago")
+    loop = asyncio.get_running_loop()
+    client = _async_clients.get(loop)
+    if client is None:
+        client = _async_clients[loop] = redis.asyncio.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=_TIMEOUT,
+            socket_connect_timeout=_TIMEOUT,
+            decode_responses=True,
+            max_connections=50,
+        )
+    try:
+        result = await command(client)
     except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError) as error:
         _breaker.failed()
         raise RedisUnavailable(type(error).__name__) from error

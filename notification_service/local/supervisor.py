@@ -69,7 +69,8 @@ class _Child:
     state: State = State.WAITING
     process: subprocess.Popen[bytes] | None = None
     was_ready: bool = False
-    failures: int = 0
+    failures: int = 0  # in a row
+    restarts: int = 0  # ever
     since: float = 0.0  # of the state
     not_before: float = 0.0
     kill_at: float = 0.0
@@ -213,6 +214,7 @@ class Supervisor:
     def _retry_later(self, child: _Child, why: str) -> None:
         delay = min(_FIRST_DELAY * 2**child.failures, _LONGEST_DELAY)
         child.failures += 1
+        child.restarts += 1
         child.not_before = time.monotonic() + delay
         child.enter(State.WAITING)
         self._say(child, f"{why}; starts again in {delay:g} s")
@@ -261,7 +263,7 @@ class Supervisor:
             "name": child.service.name,
             "state": child.state.value,
             "pid": child.process.pid if child.process else None,
-            "restarts": child.failures,
+            "restarts": child.restarts,
             "seconds": round(time.monotonic() - child.since, 1),
         }
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -36,7 +36,6 @@ TURN = 2.0
 #: Outcomes are written after this many, or this long (seconds), whichever comes first: the window in which a crash
 #: makes us send again what was sent.
 FLUSH_ROWS, FLUSH_SECONDS = 250, 0.05
-_CREDENTIAL_SECONDS = 2.0
 _WRITE_PAUSE = 0.5
 
 P = ParamSpec("P")
@@ -50,7 +49,6 @@ class Engine:
         self._loop = uvloop.new_event_loop()
         self._database = ThreadPoolExecutor(max_workers=4, thread_name_prefix="engine-db")
         self._providers: dict[str, Provider[Any]] = {}
-        self._credentials: dict[tuple[UUID, str, str], tuple[float, UsableCredential | None]] = {}
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
     def drain(self, tenant_id: UUID, lane: str) -> int:
@@ -66,7 +64,7 @@ class Engine:
     async def _drain(self, tenant_id: UUID, lane: str) -> int:
         token, ends, handled, released = new_id(), time.monotonic() + TURN, 0, False
         upcoming: asyncio.Future[list[Claimed]] | None = None
-        async with self._lease(tenant_id, lane, token):
+        async with self._lease(tenant_id, lane, token) as release:
             while True:
                 chunk = await (upcoming or self._claim(tenant_id, lane, token))
                 upcoming = None
@@ -74,7 +72,7 @@ class Engine:
                     if released:
                         return handled
                     # Whoever committed a row while our token was about relied on us: drop the token, then look again.
-                    await self._in_thread(wake.finished, tenant_id, lane)
+                    await release()
                     released = True
                     continue
                 full, late = len(chunk) == settings.DRAIN_CHUNK, time.monotonic() > ends
@@ -121,31 +119,40 @@ class Engine:
             await flush()
 
     async def _write(self, tenant_id: UUID, batch: list[Outcome]) -> None:
-        """Write a batch; while the database is away, try for as long as our lease would hold."""
+        """Write a batch; while the database is away or a listener raises, try for as long as our lease would hold."""
         gives_up = time.monotonic() + settings.LEASE_SECONDS
         while True:
             try:
                 return await self._in_scope(tenant_id, _record_outcomes, tenant_id, batch)
-            except DatabaseError:
+            except Exception:  # whoever listens runs in our transaction and may raise what it likes
                 if time.monotonic() > gives_up:
                     raise
                 log.warning("outcomes_not_written", count=len(batch), exc_info=True)
                 await asyncio.sleep(_WRITE_PAUSE)
 
     @contextlib.asynccontextmanager
-    async def _lease(self, tenant_id: UUID, lane: str, token: UUID) -> AsyncIterator[None]:
-        """Keep the leases and the drain token alive for as long as we are."""
+    async def _lease(self, tenant_id: UUID, lane: str, token: UUID) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Keep the leases alive for as long as we are, and the drain token until what is yielded is called."""
+        speaking, released = asyncio.Lock(), False
+
+        async def release() -> None:
+            nonlocal released
+            async with speaking:
+                released = True
+                await self._in_thread(wake.finished, tenant_id, lane)
 
         async def keep() -> None:
             while True:
-                await self._in_thread(wake.running, tenant_id, lane)
+                async with speaking:
+                    if not released:  # a token that is said to run after its end would keep new ones away
+                        await self._in_thread(wake.running, tenant_id, lane)
                 await asyncio.sleep(settings.LEASE_SECONDS / 10)
                 with contextlib.suppress(DatabaseError):
                     await self._in_scope(tenant_id, queue.renew, tenant_id, token)
 
         keeper = asyncio.ensure_future(keep())
         try:
-            yield
+            yield release
         finally:
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -157,15 +164,10 @@ class Engine:
         return self._providers[key]
 
     async def _choose(self, tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
-        key, now = (tenant_id, channel, mode), time.monotonic()
-        known = self._credentials.get(key)
-        if known is None or known[0] < now:
-            found = await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
-            known = self._credentials[key] = (now + _CREDENTIAL_SECONDS, found)
-        return known[1]
+        # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts at once, in every process.
+        return await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
 
     async def _pause(self, tenant_id: UUID, credential_id: UUID, because: str) -> None:
-        self._credentials.clear()
         await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)
 
     async def _in_scope(self, tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

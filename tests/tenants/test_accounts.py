@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import jwt
 import pytest
+from django.db import connections
 from django.utils import timezone
 from rest_framework.response import Response
 from rest_framework.test import APIClient
@@ -193,6 +195,26 @@ def test_refresh_rotates_and_reuse_ends_the_session(db: None) -> None:
     owner = post("refresh", {"refresh_token": second.json()["refresh_token"]})
     assert (owner.status_code, owner.json()["code"]) == (401, "session_ended")
     assert "session.reuse_detected" in actions()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_renew_at_once_one_is_a_copy() -> None:
+    tokens = register()
+    answers: list[Response] = []
+
+    def renew() -> None:
+        answers.append(post("refresh", {"refresh_token": tokens["refresh_token"]}))
+        connections.close_all()
+
+    threads = [threading.Thread(target=renew) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
+    [winner] = [answer.json() for answer in answers if answer.status_code == 200]
+    assert me(winner["access_token"]).json()["code"] == "session_ended"
+    assert actions().count("session.reuse_detected") == 1
 
 
 def test_a_wrong_secret_ends_nobodys_session(db: None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from rest_framework.response import Response
@@ -74,6 +75,18 @@ def test_the_secret_is_shown_once_and_stored_hashed(admin: Persona) -> None:
     key = stored()
     assert made["secret"].encode() not in bytes(key.secret_hash)
     assert made["secret"] not in str(audit_rows("api_key.created")[0].metadata)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_asking_who_calls_leaves_no_scope_behind(admin: Persona) -> None:
+    made = make(admin)
+    assert call(made["key"], made["secret"]).status_code == 200
+    assert authenticate_api_key(made["key"], made["secret"], None).tenant_id == admin.tenant_id
+    assert admin.client.get("/api/v1/auth/me").status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(current_setting('app.scope', true), ''), (SELECT count(*) FROM api_key)")
+        assert cursor.fetchone() == ("", 0)
+    assert stored().last_used_at is not None
 
 
 def test_modes(admin: Persona) -> None:

@@ -367,6 +367,17 @@ def test_settings_that_make_no_sense_are_refused_by_name(settings: Settings, ent
         issuers.trusted_issuers()
 
 
+def test_nesting_without_end(db: None) -> None:
+    for header, payload in (("[" * 5000, "{}"), ('{"alg":"RS256"}', "[" * 5000)):
+        with pytest.raises(issuers.NotAuthenticated) as refused:
+            issuers.verify(f"{_b64(header.encode())}.{_b64(payload.encode())}.x")
+        assert refused.value.error_code == "invalid_token"
+
+
+def test_text_that_no_database_takes(issuer: Issuer, acme: Tenant, rsa_1: Key) -> None:
+    assert refusal(issuer.sign(rsa_1, tenant_unique_id="TEN\ud800\x00")) == (401, "unknown_tenant")
+
+
 @pytest.mark.parametrize("token", ["", ".", "..", "a.b", "e30.W10.x", "é.é.é", "\x00", "eyJhbGciOiJSUzI1NiJ9.bnVsbA.x"])
 def test_garbage(db: None, token: str) -> None:
     with pytest.raises(issuers.NotAuthenticated) as refused:
