@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -31,6 +31,11 @@ from tenants.notices import tell_admins
 
 _SEEN_SECONDS = 2.0
 _seen: dict[tuple[UUID, str], float] = {}
+
+#: Fields of a payload by which a provider names the account when it calls us.
+_ACCOUNT_FIELDS = ("account_sid", "phone_number_id")
+#: So many credentials of one account are tried at a call of its provider; each tenant has an address of its own, too.
+_SAME_ACCOUNT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,12 @@ def choose_credential(tenant_id: UUID, channel: str, mode: Mode) -> UsableCreden
     return UsableCredential(credential.id, credential.provider, decrypt(credential))
 
 
+def credentials_of_account(provider: str, accounts: Collection[str]) -> list[Credential]:
+    """Return the credentials of all tenants for a provider's accounts. Needs ``platform_scope``."""
+    rows = Credential.objects.filter(provider=provider, account__in=[name for name in accounts if name])
+    return list(rows.order_by("id")[:_SAME_ACCOUNT])
+
+
 def require_credential(channel: str, mode: Mode) -> None:
     """Raise ``Conflict`` if the tenant has nothing at all to send with on this channel. Needs the tenant's scope."""
     if mode == "test":
@@ -304,6 +315,8 @@ def _encrypt(credential: Credential, payload: CredentialSchema) -> None:
     credential.payload_encrypted = key_ring().encrypt(
         orjson.dumps(payload.reveal()), associated_data=credential.associated_data
     )
+    names = (str(getattr(payload, name, None) or "") for name in _ACCOUNT_FIELDS)
+    credential.account = next((name for name in names if name), "")[:255]
 
 
 def _set_status(credential: Credential, status: str, detail: str = "") -> None:

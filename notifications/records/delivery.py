@@ -18,6 +18,7 @@ from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.services import UsableCredential
 from notifications.providers.base import FailureReason, OutgoingMessage, Provider, SendResult
+from notifications.recipients.unsubscribe import unsubscribe_headers
 from notifications.records.outcomes import Outcome, decide, hold, refuse
 from notifications.records.queue import Claimed
 from tenants.callers import Mode
@@ -66,6 +67,8 @@ class Delivery:
             except ContentError as error:
                 self.report(refuse(claimed, FailureReason.CONTENT_ERROR, error.message, now=timezone.now()))
                 continue
+            if headers := unsubscribe_headers(claimed):
+                content["headers"] = {**content.get("headers", {}), **headers}
             by_id[claimed.id] = claimed
             messages.append(OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane))
         refusal: SendResult | None = None
