@@ -100,7 +100,7 @@ DATABASES: dict[str, Any] = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **(
-                {"pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10, "max_idle": 300}}
+                {"pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 5, "max_idle": 300}}
                 if DATABASE_POOL
                 else {}
             ),

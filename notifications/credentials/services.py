@@ -23,7 +23,7 @@ from notification_service.lib.scope import current_tenant_id, tenant_scope
 from notifications.channels.registry import channels
 from notifications.credentials.hooks import credential_usable
 from notifications.credentials.models import Credential, CredentialStatus
-from notifications.providers.base import CheckResult, CredentialSchema, Provider
+from notifications.providers.base import CheckResult, CredentialSchema, Provider, field_errors
 from notifications.providers.registry import make_provider, providers
 from tenants import audit
 from tenants.callers import Caller, Mode, system_caller
@@ -303,10 +303,8 @@ def _validate(provider: str, payload: Mapping[str, Any]) -> CredentialSchema:
     try:
         return providers.get(provider).schema.model_validate(dict(payload))
     except ValidationError as error:
-        errors: dict[str, list[str]] = {}
-        for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            where = ".".join(["credentials", *(str(part) for part in problem["loc"])])
-            errors.setdefault(where, []).append(problem["msg"])
+        found = field_errors(error)
+        errors = {name if name == "credentials" else f"credentials.{name}": found[name] for name in found}
         field, messages = next(iter(errors.items()))
         raise InvalidInput(f"{field}: {messages[0]}", errors=errors) from None
 

@@ -20,7 +20,7 @@ from notification_service.lib.errors import ServiceError
 from notification_service.lib.ids import new_id
 from notification_service.lib.request_context import is_request_id
 from notifications.credentials.services import known_to_have_credential
-from notifications.records.group_commit import GroupCommit, Key
+from notifications.records.group_commit import CommitUnknown, GroupCommit, Key
 from notifications.records.idempotency import fingerprint_of, is_usable_key
 from notifications.records.intake import NewRecord, build_record
 from notifications.records.representation import represent
@@ -49,6 +49,13 @@ class Body(msgspec.Struct):
 
 
 _HSTS = f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains".encode()
+_UNKNOWN = orjson.dumps(
+    {
+        "detail": "The database was lost while it was writing: whether the record was accepted is not known. "
+        "Repeat with an Idempotency-Key to be sure of sending once.",
+        "code": "unavailable",
+    }
+)
 _decoder = msgspec.json.Decoder(Body)
 
 
@@ -92,7 +99,11 @@ class RecordsDoor:
                 return None
         except psycopg.Error:
             return None
-        return Reply(201, orjson.dumps(answer), _headers(request, answer["id"]))
+        except CommitUnknown:
+            # Going the long way now could write it twice. The caller decides; with a key, repeating is safe.
+            return Reply(503, _UNKNOWN, [(b"retry-after", b"1"), *_headers(request)])
+        location = (b"location", f"/api/notifications/records/{answer['id']}/".encode())
+        return Reply(201, orjson.dumps(answer), [location, *_headers(request)])
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -132,11 +143,10 @@ def _has_a_way(caller: Caller, new: NewRecord) -> bool:
     )
 
 
-def _headers(request: Request, record_id: str) -> list[tuple[bytes, bytes]]:
+def _headers(request: Request) -> list[tuple[bytes, bytes]]:
     asked = request.header(b"x-request-id")
     request_id = asked if is_request_id(asked) else str(new_id())
     return [
-        (b"location", f"/api/notifications/records/{record_id}/".encode()),
         (b"x-request-id", request_id.encode()),
         *_HEADERS,
         *([(b"strict-transport-security", _HSTS)] if settings.SECURE_HSTS_SECONDS else []),

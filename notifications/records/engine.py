@@ -19,6 +19,7 @@ import uvloop
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from notification_service.lib.encryption import DecryptionError
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
 from notifications.credentials.services import UsableCredential, choose_credential, open_provider, pause_credential
@@ -165,7 +166,11 @@ class Engine:
 
     async def _choose(self, tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
         # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts at once, in every process.
-        return await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
+        try:
+            return await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
+        except DecryptionError as error:  # records wait, like for a credential that was refused, and are not given up
+            log.error("credential_does_not_decrypt", tenant_id=str(tenant_id), channel=channel, error=str(error))
+            return None
 
     async def _pause(self, tenant_id: UUID, credential_id: UUID, because: str) -> None:
         await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)

@@ -7,7 +7,6 @@ of every tenant and read none.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,11 @@ from django.db import connections
 from notifications.records.models import NotificationRecord
 from notifications.records.wake import wake
 from tenants.limits import admit_some, known_limits
+
+
+class CommitUnknown(Exception):
+    """The connection broke while the database was writing: the row may be there or not."""
+
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +90,8 @@ class GroupCommit:
         """Write a checked record; True once it is committed.
 
         False if nothing was written, because the key has been used or the tenant's limit does not let it pass: the
-        long way knows what to say. Raises ``psycopg.Error``.
+        long way knows what to say. Raises ``psycopg.Error`` if nothing could be written, ``CommitUnknown`` if nobody
+        can tell.
         """
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(record, key, done))
@@ -113,10 +118,7 @@ class GroupCommit:
                     if connection is None or connection.closed:
                         connection = await _connect()
                     await self._flush(connection, batch)
-                except psycopg.Error as error:
-                    if isinstance(error, psycopg.OperationalError) and connection is not None:
-                        with contextlib.suppress(psycopg.Error):
-                            await connection.close()
+                except (psycopg.Error, CommitUnknown) as error:
                     _answer_error(batch, error)
         finally:
             if connection is not None:
@@ -126,7 +128,12 @@ class GroupCommit:
         passing = _without_twins(await _admitted(batch))
         written: set[UUID] = set()
         if passing:
-            cursor = await connection.execute(_WRITE, [orjson.dumps([_row(waiting) for waiting in passing]).decode()])
+            rows = orjson.dumps([_row(waiting) for waiting in passing]).decode()
+            try:
+                cursor = await connection.execute(_WRITE, [rows])
+            except psycopg.OperationalError as error:
+                await connection.close()
+                raise CommitUnknown from error
             refused = {row[0] for row in await cursor.fetchall()}
             written = {waiting.record.id for waiting in passing} - refused
         lanes: Counter[tuple[UUID, str]] = Counter()
@@ -199,7 +206,7 @@ def _row(waiting: _Waiting) -> dict[str, Any]:
     return row
 
 
-def _answer_error(batch: list[_Waiting], error: psycopg.Error) -> None:
+def _answer_error(batch: list[_Waiting], error: Exception) -> None:
     log.warning("batch_not_written", count=len(batch), error=type(error).__name__)
     for waiting in batch:
         if not waiting.done.done():
