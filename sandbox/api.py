@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.magic import RULES
 from sandbox.store import Filters, Store
-from sandbox.vendors import vendor_rules
 
 STORE = web.AppKey("store", Store)
 SMTP_ADDRESS = web.AppKey("smtp_address", str)
+#: Magic recipients of the mail server and of all vendors, as they are shown.
+MAGIC: web.AppKey[list[dict[str, str]]] = web.AppKey("magic", list)
 
 DEFAULT_LIMIT = 50
 LARGEST_LIMIT = 1_000
@@ -128,6 +128,6 @@ async def get_filters(request: web.Request) -> web.Response:
 
 
 @routes.get("/api/magic")
-async def get_magic(_: web.Request) -> web.Response:
-    """Return the magic recipients, those of mail first."""
-    return web.json_response({"rules": [rule.as_dict() for rule in (*RULES.values(), *vendor_rules())]})
+async def get_magic(request: web.Request) -> web.Response:
+    """Return the magic recipients."""
+    return web.json_response({"rules": request.app[MAGIC]})

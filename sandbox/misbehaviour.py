@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,11 +84,29 @@ class Failures:
         return True
 
 
-def markdown_table(rows: dict[str, Behaviour]) -> str:
+def _answer(row: Behaviour) -> str:
+    return " ".join(part for part in (str(row.status or ""), str(row.code or ""), row.message) if part)
+
+
+def rules(vendor: str, channel: str, rows: Mapping[str, Behaviour]) -> list[dict[str, str]]:
+    """Return a vendor's magic recipients for the API: name, example, effect, reply, channel and vendor."""
+    return [
+        {
+            "name": recipient,
+            "example": recipient,
+            "effect": row.effect,
+            "reply": _answer(row),
+            "channel": channel,
+            "vendor": vendor,
+        }
+        for recipient, row in rows.items()
+    ]
+
+
+def markdown_table(rows: Mapping[str, Behaviour]) -> str:
     """Return magic recipients as a Markdown table; the documentation page holds exactly this text."""
-    lines = []
-    for recipient, row in rows.items():
-        parts = [str(row.status or ""), str(row.code or ""), row.message]
-        answer = " ".join(part for part in parts if part)
-        lines.append(f"| `{recipient}` | {f'`{answer}`' if answer else ''} | {row.effect} |")
+    lines = [
+        f"| `{recipient}` | {f'`{_answer(row)}`' if _answer(row) else ''} | {row.effect} |"
+        for recipient, row in rows.items()
+    ]
     return "\n".join(["| Recipient | Answer | What happens |", "|---|---|---|", *lines])

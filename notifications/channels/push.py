@@ -15,6 +15,8 @@ from notifications.providers.push_addresses import MAX_ADDRESS, is_subscription,
 #: Octets of everything that travels to the device; FCM's and every Web Push service's limit.
 #: https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type, RFC 8030 §7.2
 MAX_PAYLOAD = 4096
+#: Octets of the record's id, which travels in the data.
+_RECORD_ID = 64
 #: Four weeks in seconds: the longest that FCM keeps a message.
 MAX_TTL = 2_419_200
 #: Keys of ``data`` that FCM keeps for itself.
@@ -98,7 +100,7 @@ def payload_size(content: Mapping[str, Any]) -> int:
     """
     shared = {name: content[name] for name in ("title", "body", "data", "image", "actions") if name in content}
     overrides = [len(orjson.dumps(content[name])) for name in ("android", "apns", "webpush") if content.get(name)]
-    return len(orjson.dumps(shared)) + max(overrides, default=0)
+    return len(orjson.dumps(shared)) + max(overrides, default=0) + _RECORD_ID
 
 
 class PushChannel(Channel):

@@ -191,7 +191,7 @@ class FcmProvider(HttpProvider[FcmCredential]):
         """Post, once more with a new token if the one that was kept is refused: a 401 has sent nothing."""
         account, data = credential.account(), orjson.dumps(body)
         url = f"{credential.base_url}/v1/projects/{quote(credential.project_id)}/messages:send"
-        refused = ""
+        again = False
         while True:
             token = await self._tokens.get(account)
             if isinstance(token, SendResult):
@@ -201,10 +201,10 @@ class FcmProvider(HttpProvider[FcmCredential]):
                 answer = await self.request("POST", url, body=data, headers=headers)
             except HttpError as error:
                 return error.result(secret_forms(credential, token))
-            if answer.status == 401 and not refused and self.problem(answer)[0] != "THIRD_PARTY_AUTH_ERROR":
-                refused = token
-                self._tokens.forget(account, token)
-                continue
+            if answer.status == 401 and not again and self.problem(answer)[0] != "THIRD_PARTY_AUTH_ERROR":
+                again = self._tokens.forget(account, token)
+                if again:
+                    continue
             return self._result(answer, credential, token)
 
     def _result(self, answer: HttpAnswer, credential: FcmCredential, token: str) -> SendResult:

@@ -28,6 +28,8 @@ SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 #: A token is replaced this many seconds before it ends.
 REFRESH_BEFORE = 300.0
+#: Seconds in which a second token that is refused is not replaced again.
+_PATIENCE = 60.0
 #: Accounts whose token is remembered; the one that was not used for longest goes first.
 _REMEMBERED = 2_000
 
@@ -93,6 +95,8 @@ class ServiceAccountTokens:
     def __init__(self, request: Callable[..., Awaitable[HttpAnswer]]) -> None:
         self._request = request
         self._tokens: OrderedDict[bytes, _Token] = OrderedDict()
+        #: When a token of an account was refused for the last time.
+        self._dropped: OrderedDict[bytes, float] = OrderedDict()
         self._fetches: dict[bytes, asyncio.Task[_Token | SendResult]] = {}
 
     async def get(self, account: ServiceAccount) -> str | SendResult:
@@ -113,12 +117,23 @@ class ServiceAccountTokens:
         # The old token outlives a passing trouble of the token endpoint.
         return known.value if known and found.retryable and now < known.expires_at else found
 
-    def forget(self, account: ServiceAccount, token: str) -> None:
-        """Drop a token that was refused; a newer one stays."""
+    def forget(self, account: ServiceAccount, token: str) -> bool:
+        """Drop a token that was refused, and tell whether another is worth a try.
+
+        It is not if the one before was refused a moment ago too: then it is not the token's fault.
+        """
         key = account.fingerprint()
         known = self._tokens.get(key)
-        if known and known.value == token:
-            del self._tokens[key]
+        if known is None or known.value != token:
+            return True  # somebody else has dropped it
+        now = asyncio.get_running_loop().time()
+        if now - self._dropped.get(key, -_PATIENCE) < _PATIENCE:
+            return False
+        del self._tokens[key]
+        self._dropped[key] = now
+        if len(self._dropped) > _REMEMBERED:
+            self._dropped.popitem(last=False)
+        return True
 
     async def aclose(self) -> None:
         """Stop fetching and forget everything."""

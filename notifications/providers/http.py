@@ -21,7 +21,7 @@ import ipaddress
 import math
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -219,9 +219,19 @@ class HttpProvider(Provider[C]):
             raise _named(error, written=payload is not None and payload.written) from None
 
     async def check_request(
-        self, name: str, url: str, *, headers: Mapping[str, str], secrets: tuple[str, ...], codes: Codes | None = None
+        self,
+        name: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        secrets: tuple[str, ...],
+        codes: Codes | None = None,
+        objection: Callable[[dict[str, Any]], str] = lambda found: "",
     ) -> CheckResult:
-        """Fetch something that only a working credential may fetch, and tell what came of it as a check of one step."""
+        """Fetch something that only a working credential may fetch, and tell what came of it as a check of one step.
+
+        ``objection`` looks at the answer and returns why the credential will not do after all, or an empty text.
+        """
         started = asyncio.get_running_loop().time()
         reason: FailureReason | None = None
         try:
@@ -231,7 +241,9 @@ class HttpProvider(Provider[C]):
         else:
             found = answer.json()
             if answer.ok and found is not None:
-                detail = f"{self.label} accepts the credential."
+                objections = objection(found)
+                reason = _R.AUTH_ERROR if objections else None
+                detail = objections or f"{self.label} accepts the credential."
             else:
                 code, text = self.problem(answer)
                 failure = refusal(answer, code=code, text=text, codes=codes or {}, secrets=secrets)

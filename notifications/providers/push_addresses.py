@@ -52,7 +52,10 @@ def parse_subscription(address: str) -> Subscription:
         raise ValueError("A subscription is a JSON object with endpoint, keys.p256dh and keys.auth.") from None
     _check_endpoint(endpoint)
     try:
-        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _decode(p256dh))
+        point = _decode(p256dh)
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+        if len(point) != 65:  # compressed
+            raise ValueError
     except ValueError:
         raise ValueError("keys.p256dh of the subscription is not an uncompressed P-256 point in base64url.") from None
     try:

@@ -9,16 +9,22 @@ from notification_service.lib.registry import Registry
 from notifications.providers.base import Provider
 from notifications.providers.console import ConsoleProvider
 from notifications.providers.fcm import FcmProvider
+from notifications.providers.inapp import InAppProvider
+from notifications.providers.sendgrid import SendGridProvider
 from notifications.providers.smtp import SmtpProvider
 from notifications.providers.twilio import TwilioProvider
 from notifications.providers.webpush import WebPushProvider
+from notifications.providers.whatsapp_cloud import WhatsAppCloudProvider
 
 _ALL: tuple[type[Provider[Any]], ...] = (
     SmtpProvider,
+    SendGridProvider,
     ConsoleProvider,
     TwilioProvider,
     FcmProvider,
     WebPushProvider,
+    WhatsAppCloudProvider,
+    InAppProvider,
 )
 
 providers: Registry[type[Provider[Any]]] = Registry("provider")

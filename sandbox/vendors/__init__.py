@@ -14,29 +14,38 @@ A vendor end is a module in this package with a ``routes`` table; it is found an
         ids = store.add(channel="sms", tenant="", to=["+15551234567"], sender="", raw=raw, text="…")
         return web.json_response({"id": ids[0]})
 
-Keep each vendor's addresses apart from the others': base URLs of the real providers point at them. A module may also
-have ``RULES``, a tuple of ``sandbox.magic.Rule``: its magic recipients.
+Keep each vendor's addresses under a prefix of its own: base URLs of the real providers point at it.
+
+A module may also have ``recipients``, its table of magic recipients (``sandbox.misbehaviour.Behaviour`` by recipient),
+and ``channel``: then the page and ``/api/magic`` show them.
 """
 
 from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from types import ModuleType
 
 from aiohttp import web
 
-from sandbox.magic import Rule
+from sandbox.misbehaviour import rules
 
 
-def vendor_rules() -> list[Rule]:
-    """Return the magic recipients of all vendor ends."""
-    return [rule for name in _names() for rule in getattr(import_module(name), "RULES", ())]
+def _modules() -> list[ModuleType]:
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."))
+    return [import_module(name) for name in names]
 
 
 def vendor_routes() -> list[web.RouteTableDef]:
     """Return the route tables of all vendor ends in this package, ordered by module name."""
-    return [import_module(name).routes for name in _names()]
+    return [module.routes for module in _modules()]
 
 
-def _names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."))
+def vendor_rules() -> list[dict[str, str]]:
+    """Return the magic recipients of all vendor ends, in the shape of ``sandbox.magic.Rule.as_dict``."""
+    return [
+        rule
+        for module in _modules()
+        if hasattr(module, "recipients")
+        for rule in rules(module.__name__.rpartition(".")[2], module.channel, module.recipients)
+    ]

@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from uuid_utils.compat import uuid7
 
 from sandbox.api import STORE
-from sandbox.magic import Rule
-from sandbox.steering import RETRY_AFTER, Failures, hang_up, linger, magic_name
+from sandbox.magic import DEFAULT_DELAY
+from sandbox.misbehaviour import DEFAULT_FAILURES, Behaviour, Failures, hang_up
+from sandbox.steering import RETRY_AFTER, linger, magic_name, times
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPES = {"https://www.googleapis.com/auth/firebase.messaging", "https://www.googleapis.com/auth/cloud-platform"}
@@ -42,23 +43,26 @@ _FIELDS = {
 }  # fmt: skip
 _ACCOUNT = re.compile(r"[^@]+@([^@]+)\.iam\.gserviceaccount\.com")
 
-RULES = tuple(
-    Rule(name, example, effect, reply, "push")
-    for name, example, effect, reply in (
-        ("unregistered", "unregistered", "The app was removed.", "404 UNREGISTERED"),
-        ("invalid-token", "invalid-token", "Not a token at all.", "400 INVALID_ARGUMENT"),
-        ("fail-permanent", "fail-permanent", "Refused for good; the token stays alive.", "400 INVALID_ARGUMENT"),
-        ("sender-mismatch", "sender-mismatch", "Belongs to another project.", "403 SENDER_ID_MISMATCH"),
-        ("rate-limited", "rate-limited", f"Refused for now, with Retry-After: {RETRY_AFTER}.", "429 QUOTA_EXCEEDED"),
-        ("fail-temporary", "fail-temporary+3", "Refused the first n times, accepted once.", "503 UNAVAILABLE"),
-        ("unavailable", "unavailable", "Always out of service.", "503 UNAVAILABLE"),
-        ("internal-error", "internal-error", "Always broken.", "500 INTERNAL"),
-        ("auth-fail", "auth-fail", "As if the access token were not accepted.", "401 UNAUTHENTICATED"),
-        ("apns-auth", "apns-auth", "As if the APNs certificate had expired.", "401 THIRD_PARTY_AUTH_ERROR"),
-        ("slow", "slow+0.5", "Accepted n seconds later.", ""),
-        ("drop", "drop", "The connection is closed without an answer; nothing is kept.", ""),
-    )
-)
+channel = "push"
+#: Magic registration tokens; what stands after a ``:`` makes no difference.
+recipients = {
+    "unregistered": Behaviour("The app was removed.", 404, message="UNREGISTERED"),
+    "invalid-token": Behaviour("Not a token at all.", 400, message="INVALID_ARGUMENT"),
+    "fail-permanent": Behaviour("Refused for good; the token stays alive.", 400, message="INVALID_ARGUMENT"),
+    "sender-mismatch": Behaviour("The token belongs to another project.", 403, message="SENDER_ID_MISMATCH"),
+    "rate-limited": Behaviour(f"Always refused for now, `Retry-After: {RETRY_AFTER}`.", 429, message="QUOTA_EXCEEDED"),
+    "fail-temporary+3": Behaviour(
+        f"Refused n times ({DEFAULT_FAILURES} without a number), accepted once, then all over again.",
+        503,
+        message="UNAVAILABLE",
+    ),
+    "unavailable": Behaviour("Always refused for now.", 503, message="UNAVAILABLE"),
+    "internal-error": Behaviour("Always refused for now.", 500, message="INTERNAL"),
+    "auth-fail": Behaviour("Refused as if the access token were wrong.", 401, message="UNAUTHENTICATED"),
+    "apns-auth": Behaviour("Refused as if the APNs key were wrong.", 401, message="THIRD_PARTY_AUTH_ERROR"),
+    "slow+0.5": Behaviour(f"Accepted after n seconds ({DEFAULT_DELAY:g} without a number)."),
+    "drop": Behaviour("The connection is closed without an answer; nothing is kept."),
+}
 #: Magic name -> HTTP status, Google's status, FCM's code, words.
 _REFUSALS = {
     "unregistered": (404, "NOT_FOUND", "UNREGISTERED", "Requested entity was not found."),
@@ -174,7 +178,7 @@ async def send(request: web.Request) -> web.Response:
             return hang_up(request)
         if name == "slow":
             await linger(tag)
-        elif name in _REFUSALS and (name != "fail-temporary" or _failures.fails_again(target.lower(), tag)):
+        elif name in _REFUSALS and (name != "fail-temporary" or _failures.refuses(target.lower(), times(tag))):
             raise Refusal(*_REFUSALS[name], field="message.token" if name == "invalid-token" else "")
     except Refusal as refusal:
         return refusal.response()

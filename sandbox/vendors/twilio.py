@@ -35,7 +35,7 @@ _REMEMBERED = 20_000
 
 _TOO_MANY = "Too Many Requests"
 #: The first five are those of Twilio's own test credentials: https://www.twilio.com/docs/iam/test-credentials
-NUMBERS: dict[str, Behaviour] = {
+recipients: dict[str, Behaviour] = {
     "+15005550001": Behaviour("Refused for good.", 400, 21211, "Invalid 'To' Phone Number: +1500555XXXX"),
     "+15005550002": Behaviour("Refused for good.", 400, 21612, "Message cannot be sent with this 'To' and 'From'"),
     "+15005550003": Behaviour(
@@ -77,6 +77,7 @@ _GSM = set(
 )
 
 routes = web.RouteTableDef()
+channel = "sms"
 _failures = Failures()
 _messages: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
@@ -141,7 +142,7 @@ async def create_message(request: web.Request) -> web.Response:
     media = [value for name, value in pairs if name == "MediaUrl"]
     if problem := _problem(form, media):
         return _error(400, *problem)
-    behaviour = NUMBERS.get(form["To"], Behaviour(""))
+    behaviour = recipients.get(form["To"], Behaviour(""))
     if answer := await act(request, behaviour):
         return answer
     if behaviour.status and _failures.refuses(form["To"], behaviour.failures):

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sandbox.api import STORE, InvalidField, error
-from sandbox.magic import Rule
-from sandbox.steering import RETRY_AFTER, Failures, hang_up, linger, magic_name
+from sandbox.magic import DEFAULT_DELAY
+from sandbox.misbehaviour import Behaviour, Failures, hang_up
+from sandbox.steering import RETRY_AFTER, linger, magic_name, times
 
 LARGEST_BODY = 4096  # octets, encrypted (RFC 8030 §7.2)
 LONGEST_TOKEN = 24 * 3600  # seconds (RFC 8292 §2)
@@ -41,15 +42,13 @@ _REFUSALS = {
     "auth-fail": (403, "The VAPID credentials do not correspond to the credentials used to create the subscription."),
     "too-large": (413, "Payload too large."),
 }
-RULES = tuple(
-    Rule(name, f"Web Push: {example}", effect, reply, "push")
-    for name, example, effect, reply in (
-        *((name, name, text, str(status)) for name, (status, text) in _REFUSALS.items()),
-        ("slow", "slow+0.5", "Accepted n seconds later.", ""),
-        ("drop", "drop", "The connection is closed without an answer; nothing is kept.", ""),
-    )
-)
-
+channel = "push"
+#: Names for ``POST /push/subscriptions``.
+recipients = {
+    **{name: Behaviour("Refused when a message comes.", status) for name, (status, _) in _REFUSALS.items()},
+    "slow+0.5": Behaviour(f"Accepted after n seconds ({DEFAULT_DELAY:g} without a number)."),
+    "drop": Behaviour("The connection is closed without an answer; nothing is kept."),
+}
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-+.")
 
 routes = web.RouteTableDef()
@@ -109,7 +108,7 @@ async def push(request: web.Request) -> web.Response:
         return _refused(401, f"VAPID: {wrong}")
     if identity.count(":") > 1 and identity.rpartition(":")[2] != mark:
         return _refused(*_REFUSALS["auth-fail"])
-    if name in _REFUSALS and (name != "fail-temporary" or _failures.fails_again(identity, tag)):
+    if name in _REFUSALS and (name != "fail-temporary" or _failures.refuses(identity, times(tag))):
         return _refused(*_REFUSALS[name])
     private, auth = _keys(identity)
     try:

@@ -217,6 +217,31 @@ def test_tokens_are_fetched_again_when_they_age_or_are_refused(run: Any, key_fil
     run(conversation())
 
 
+def test_a_token_that_is_always_refused_is_not_fetched_for_every_message(run: Any, key_file: dict[str, Any]) -> None:
+    fetched = sent = 0
+
+    async def token(_: web.Request) -> web.Response:
+        nonlocal fetched
+        fetched += 1
+        return web.json_response({"access_token": f"t{fetched}", "expires_in": 3600})
+
+    async def take(_: web.Request) -> web.Response:
+        nonlocal sent
+        sent += 1
+        return web.json_response({"error": {"status": "UNAUTHENTICATED", "message": "no"}}, status=401)
+
+    async def conversation() -> list[SendResult]:
+        async with served({"/token": token, "/v1/projects/{project}/messages:send": take}) as url:
+            login = credential(key_file, token_uri=f"{url}/token", base_url=url)
+            async with opened(FcmProvider) as provider:
+                return await send_all(provider, [message_to(TOKEN) for _ in range(400)], login)
+
+    results = run(conversation())
+    assert {(result.reason, result.code) for result in results} == {(FailureReason.AUTH_ERROR, "UNAUTHENTICATED")}
+    assert fetched == 2
+    assert sent < 600
+
+
 def test_tenants_do_not_share_tokens(run: Any, sandbox: Sandbox, key_file: dict[str, Any]) -> None:
     own = credential(key_file)
     wrong = credential(key_file, client_email="wrong@other.iam.gserviceaccount.com")

@@ -41,10 +41,10 @@ def demo(sandbox: Sandbox) -> tuple[WebPushCredential, str]:
 
 
 def subscription(sandbox: Sandbox, **wanted: str) -> str:
-    request = urllib.request.Request(  # noqa: S310 our own program
+    request = urllib.request.Request(
         f"{sandbox.url}/push/subscriptions", json.dumps(wanted).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as answer:
         found: str = answer.read().decode()
     return PushChannel().normalise_address(found)
 
