@@ -43,6 +43,7 @@ class CredentialIn(serializers.Serializer[Any]):
 class CredentialOut(serializers.ModelSerializer[Credential]):
     credentials = serializers.SerializerMethodField()
     enabled = serializers.SerializerMethodField()
+    receipts_url = serializers.SerializerMethodField()
 
     class Meta:
         model = Credential
@@ -58,6 +59,7 @@ class CredentialOut(serializers.ModelSerializer[Credential]):
             "status",
             "status_detail",
             "status_changed_at",
+            "receipts_url",
             "created_at",
             "updated_at",
         ]
@@ -68,6 +70,10 @@ class CredentialOut(serializers.ModelSerializer[Credential]):
 
     def get_enabled(self, credential: Credential) -> bool:
         return credential.status != CredentialStatus.DISABLED
+
+    def get_receipts_url(self, credential: Credential) -> str | None:
+        """The address to give to the provider for its status callbacks or webhooks; null if it has none."""
+        return services.receipts_url(credential)
 
 
 class CheckStepOut(serializers.Serializer[Any]):

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 from twilio.request_validator import RequestValidator
@@ -35,6 +36,7 @@ from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord, Receipt
 from notifications.records.outcomes import decide, write_outcomes
 from notifications.records.queue import claim
+from notifications.records.receipts import _records_of
 from notifications.records.states import DELIVERY_RANKS, DeliveryState
 from notifications.records.tasks import housekeep, sweep
 from tenants.callers import Caller, system_caller
@@ -136,6 +138,15 @@ def test_a_receipt_moves_the_delivery_state_and_stands_in_the_timeline(
     step = timeline[-1]
     assert (step["event"], step["actor"], step["price"], step["currency"]) == ("delivered", "twilio", "0.0075", "USD")
     assert suppressed(admin.tenant) == {}
+
+
+def test_a_credential_says_where_its_provider_shall_report(
+    admin: Persona, twilio: Credential, sent: NotificationRecord
+) -> None:
+    shown = admin.client.get(f"/api/notifications/credentials/{twilio.id}/").json()
+    assert shown["receipts_url"] == f"{SITE}/webhooks/twilio/{twilio.id}"
+    assert call(shown["receipts_url"].removeprefix(SITE)).status_code == 200
+    assert state(admin.tenant, sent) == "delivered"
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -492,3 +503,15 @@ def test_sendgrid(tenant: Tenant, event: dict[str, str], reached: str, reason: s
     assert report(f"/webhooks/sendgrid/{credential.id}") == 200
     assert state(tenant, record) == reached
     assert suppressed(tenant) == ({"ada@example.com": reason} if reason else {})
+
+
+def test_looking_for_a_providers_id_uses_the_index(tenant: Tenant, sent: NotificationRecord) -> None:
+    with tenant_scope(tenant.id), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        with CaptureQueriesContext(connection) as queries:
+            call_id = Receipt(id=new_id(), provider="twilio", provider_message_id="SM1")
+            assert _records_of([call_id])[call_id.id].id == sent.id
+        (lookup,) = [each["sql"] for each in queries if "provider_message_id" in each["sql"].partition("WHERE")[2]]
+        cursor.execute(f"EXPLAIN {lookup}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "provider_message_id" in plan.partition("Index Cond")[2], plan
