@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from notification_service.lib.registry import Registry
+from notifications.channels.apprise import AppriseChannel
 from notifications.channels.base import Channel
 from notifications.channels.email import EmailChannel
 from notifications.channels.inapp import InAppChannel
@@ -16,6 +17,7 @@ _ALL: tuple[type[Channel], ...] = (
     PushChannel,
     WhatsAppChannel,
     InAppChannel,
+    AppriseChannel,
 )
 
 channels: Registry[Channel] = Registry("channel")

@@ -145,17 +145,12 @@ class _GuardedConnector(aiohttp.TCPConnector):
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         found = await resolve_allowed(host, port, self._policy.allowed_networks)
-        if self._clear_text and not all(self._is_allowed(text) for _, text in found):
+        if not all(self._policy.permits(ipaddress.ip_address(ip), clear_text=self._clear_text) for _, ip in found):
             raise _ClearTextRefused
         return [
             ResolveResult(hostname=host, host=text, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
             for family, text in found
         ]
-
-    def _is_allowed(self, text: str) -> bool:
-        address = ipaddress.ip_address(text)
-        plain = getattr(address, "ipv4_mapped", None) or address
-        return any(plain.version == network.version and plain in network for network in self._policy.allowed_networks)
 
 
 class _Body(aiohttp.BytesPayload):

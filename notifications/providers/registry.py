@@ -6,6 +6,7 @@ from typing import Any
 
 from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
 from notification_service.lib.registry import Registry
+from notifications.providers.apprise import AppriseProvider
 from notifications.providers.base import Provider
 from notifications.providers.console import ConsoleProvider
 from notifications.providers.fcm import FcmProvider
@@ -25,6 +26,7 @@ _ALL: tuple[type[Provider[Any]], ...] = (
     WebPushProvider,
     WhatsAppCloudProvider,
     InAppProvider,
+    AppriseProvider,
 )
 
 providers: Registry[type[Provider[Any]]] = Registry("provider")

@@ -156,17 +156,16 @@ class SendGridProvider(HttpProvider[SendGridCredential]):
             body = orjson.dumps(_mail(message, credential))
         except TypeError:
             return SendResult.failure(_R.CONTENT_ERROR, "The message has a character that is not valid Unicode.")
-        secrets = credential.secrets()
         headers = {"Authorization": credential.authorization(), "Content-Type": "application/json"}
         try:
             answer = await self.request("POST", f"{credential.base_url}/v3/mail/send", body=body, headers=headers)
         except HttpError as error:
-            return error.result(secrets)
+            return error.result(credential.secrets())
         if answer.status == 202:
-            message_id = redact(answer.headers.get("X-Message-Id", ""), secrets)[:128]
+            message_id = redact(answer.headers.get("X-Message-Id", ""), (credential.api_key.get_secret_value(),))[:128]
             return SendResult.success(code="202", response="accepted", provider_message_id=message_id)
         code, text = self.problem(answer)
-        result = refusal(answer, code=code, text=text, codes=CODES, secrets=secrets)
+        result = refusal(answer, code=code, text=text, codes=CODES, secrets=credential.secrets())
         if answer.status == 429 and result.retry_after is None:
             return replace(result, retry_after=_reset_after(answer))
         return result

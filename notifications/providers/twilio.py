@@ -1,9 +1,9 @@
 """Twilio: text messages through the Messages API.
 
-Messages are sent by the shared HTTP base; the vendor's SDK computes the signatures of its callbacks. Sending through
-the SDK (``create_async``, over aiohttp as well) was measured at 1.8 times the processor time of a message, and its
-errors know neither ``Retry-After`` nor whether the request had been written, which is what tells a retry from a
-duplicate.
+The vendor's SDK makes the requests and computes the signatures of callbacks; the requests travel over the shared HTTP
+base. The SDK's own HTTP client is not used: it can not be pointed at another address, and its errors know neither
+``Retry-After`` nor whether the request had been written, which is what tells a retry from a duplicate. The SDK costs
+a third more than a request of our own would: 0.19 ms of processor time a message instead of 0.14, measured on loopback.
 
 Sources: https://www.twilio.com/docs/messaging/api/message-resource,
 https://www.twilio.com/docs/api/errors, https://www.twilio.com/docs/usage/security#validating-requests
@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import base64
 import hmac
+import json
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -23,12 +25,15 @@ from uuid import UUID
 
 import phonenumbers
 from pydantic import AliasChoices, Field, field_validator, model_validator
+from twilio.http import AsyncHttpClient
+from twilio.http.response import Response
 from twilio.request_validator import RequestValidator, add_port, remove_port
+from twilio.rest import Client
 
+from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
 from notifications.providers.base import (
     CheckResult,
     CredentialSchema,
-    FailureReason,
     OutgoingMessage,
     Receipt,
     ReceiptRequest,
@@ -38,84 +43,15 @@ from notifications.providers.base import (
 )
 from notifications.providers.http import (
     BaseUrl,
-    Codes,
     HttpAnswer,
     HttpError,
     HttpProvider,
-    Meaning,
     check_base_url,
     redact,
     refusal,
     secret_forms,
 )
-
-_R = FailureReason
-_NEVER: Meaning = (_R.PROVIDER_ERROR, False)
-_AUTH: Meaning = (_R.AUTH_ERROR, False)
-_CONTENT: Meaning = (_R.CONTENT_ERROR, False)
-_BUSY: Meaning = (_R.RATE_LIMITED, True)
-_LATER: Meaning = (_R.PROVIDER_ERROR, True)
-
-#: Twilio's error codes, of answers and of receipts: https://www.twilio.com/docs/api/errors
-CODES: Codes = {
-    "14107": _BUSY,  # rate limit exceeded
-    "20003": _AUTH,  # authentication error
-    "20005": _AUTH,  # account not active
-    "20006": _AUTH,  # access denied
-    "20008": _AUTH,  # resource not accessible with test credentials
-    "20403": _AUTH,  # forbidden
-    "20404": _AUTH,  # there is no such account
-    "20429": _BUSY,  # too many requests
-    "20500": _LATER,  # internal error
-    "20503": _LATER,  # service unavailable
-    "21211": _CONTENT,  # invalid To number
-    "21212": _NEVER,  # invalid From number
-    "21214": _NEVER,  # To number can not be reached
-    "21217": _CONTENT,  # number is not formatted correctly
-    "21265": _CONTENT,  # To number is a short code
-    "21266": _CONTENT,  # To and From are the same
-    "21408": _NEVER,  # no permission to send to this region
-    "21602": _CONTENT,  # body is required
-    "21603": _NEVER,  # From is required
-    "21604": _CONTENT,  # To is required
-    "21605": _CONTENT,  # body is too long
-    "21606": _NEVER,  # From is not a number that can send this
-    "21608": _NEVER,  # trial account: To is not verified
-    "21609": _NEVER,  # StatusCallback is not valid
-    "21610": (_R.SUPPRESSED, False),  # the recipient replied STOP
-    "21611": _BUSY,  # the queue of this From number is full
-    "21612": _NEVER,  # To can not be reached from this From
-    "21614": _NEVER,  # To is not a mobile number
-    "21617": _CONTENT,  # body is longer than 1600 characters
-    "21619": _CONTENT,  # a text or media is required
-    "21620": _CONTENT,  # invalid media address
-    "21623": _CONTENT,  # too many media
-    "21635": _NEVER,  # To is a landline
-    "21656": _CONTENT,  # invalid content variables
-    "21659": _NEVER,  # From is not a Twilio number
-    "21660": _NEVER,  # From belongs to another account
-    "21661": _NEVER,  # From can not send text messages
-    "21703": _NEVER,  # the messaging service has no number
-    "21704": _NEVER,  # the messaging service has no number for this country
-    "21705": _NEVER,  # the messaging service is not valid
-    "30001": _BUSY,  # queue overflow
-    "30002": _AUTH,  # account suspended
-    "30003": _LATER,  # handset is switched off or out of reach
-    "30004": _NEVER,  # message blocked
-    "30005": _NEVER,  # unknown handset
-    "30006": _NEVER,  # landline or unreachable carrier
-    "30007": _CONTENT,  # filtered as spam
-    "30008": _LATER,  # unknown error
-    "30009": _LATER,  # a segment is missing
-    "30010": _NEVER,  # price exceeds the limit
-    "30019": _CONTENT,  # content is larger than the carrier takes
-    "30022": _BUSY,  # messages per second exceeded
-    "30034": _NEVER,  # sender is not registered (A2P 10DLC)
-    "30036": _LATER,  # validity period expired
-    "30454": _BUSY,  # daily limit of the account
-}
-#: Codes after which nothing will ever reach the number: it is wrong, can not receive texts, or has said STOP.
-DEAD_NUMBERS = frozenset({"21211", "21610", "21614", "21635", "30005", "30006"})
+from notifications.providers.twilio_codes import CODES, DEAD_NUMBERS, NEVER
 
 #: Message states that are an end; the others are progress (https://www.twilio.com/docs/messaging/api/message-resource).
 STATES: Mapping[str, ReceiptState] = {
@@ -125,9 +61,16 @@ STATES: Mapping[str, ReceiptState] = {
     "failed": "failed",
     "canceled": "failed",
 }
+#: All states of a message that an answer may tell.
+STATUSES = frozenset({*STATES, "accepted", "scheduled", "queued", "sending", "sent"})
+_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 RECORD_PARAMETER = "record_id"
 SIGNATURE = "X-Twilio-Signature"
-VERSION = "/2010-04-01"
+API, VERSION = "https://api.twilio.com", "/2010-04-01"
+#: Keeps the SDK from the process's environment, which could lead it to another host; an empty mapping would not.
+_NO_ENVIRONMENT = {"TWILIO_EDGE": "", "TWILIO_REGION": ""}
+#: SDK clients that are kept, one a credential.
+MAX_CLIENTS = 256
 
 
 class TwilioCredential(CredentialSchema):
@@ -143,7 +86,7 @@ class TwilioCredential(CredentialSchema):
     )
     messaging_service_sid: str | None = Field(None, description="MG and 32 hexadecimal digits; instead of a number.")
     status_callback: str | None = Field(None, max_length=2000, description="Address that Twilio reports to.")
-    base_url: BaseUrl = Field("https://api.twilio.com", description="Where Twilio's API is.")
+    base_url: BaseUrl = Field(API, description="Where Twilio's API is.")
 
     @model_validator(mode="before")
     @classmethod
@@ -208,6 +151,41 @@ class TwilioCredential(CredentialSchema):
         return secret_forms(self, self.authorization().removeprefix("Basic "))
 
 
+class _Refused(Exception):
+    """An answer that is not the yes that the API promises."""
+
+    def __init__(self, answer: HttpAnswer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class _Wire(AsyncHttpClient):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's way to our transport: to the credential's base URL, and with what is known about a failure."""
+
+    def __init__(self, request: Callable[..., Awaitable[HttpAnswer]], credential: TwilioCredential) -> None:
+        super().__init__(logging.getLogger(__name__), is_async=True)
+        self._request = request
+        self._base_url = credential.base_url
+        self._authorization = credential.authorization()
+
+    async def request(
+        self, method: str, url: str, params: Any = None, data: Any = None, headers: Any = None, *_: Any, **__: Any
+    ) -> Response:
+        """Send what the SDK built. Raises ``HttpError``, and ``_Refused`` for all but a message that was created."""
+        body = urlencode(data or {}, doseq=True, errors="surrogatepass").encode()
+        answer = await self._request(
+            method,
+            self._base_url + url.removeprefix(API),
+            body=body,
+            headers={**headers, "Authorization": self._authorization},
+        )
+        found = answer.json() if answer.ok else None
+        if not found or not isinstance(found.get("sid"), str):
+            raise _Refused(answer)
+        known = {name: found[name] for name in ("sid", "status") if isinstance(found.get(name), str)}
+        return Response(answer.status, json.dumps(known), answer.headers)
+
+
 class TwilioProvider(HttpProvider[TwilioCredential]):
     """Sends by ``POST /2010-04-01/Accounts/{sid}/Messages.json``."""
 
@@ -216,28 +194,34 @@ class TwilioProvider(HttpProvider[TwilioCredential]):
     channel: ClassVar[str] = "sms"
     schema: ClassVar[type[CredentialSchema]] = TwilioCredential
 
+    def __init__(self, *, network_policy: NetworkPolicy = PUBLIC_ONLY) -> None:
+        super().__init__(network_policy=network_policy)
+        self._clients: dict[TwilioCredential, Client] = {}
+
     async def send(self, message: OutgoingMessage, credential: TwilioCredential) -> SendResult:
         """Send one message. The record's id travels in the address of the status callback and comes back with it."""
-        url = f"{credential.base_url}{VERSION}/Accounts/{credential.account_sid}/Messages.json"
-        headers = {
-            "Authorization": credential.authorization(),
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        body = urlencode(_form(message, credential), errors="surrogatepass").encode()
-        secrets = credential.secrets()
         try:
-            answer = await self.request("POST", url, body=body, headers=headers)
+            sent = await self._client(credential).messages.create_async(**_fields(message, credential))
         except HttpError as error:
-            return error.result(secrets)
-        found = answer.json() if answer.ok else None
-        if found and isinstance(sid := found.get("sid"), str):
-            status = redact(str(found.get("status", "")), secrets)
-            return SendResult.success(
-                code=str(answer.status), response=status, provider_message_id=redact(sid, secrets)[:64]
-            )
-        code, text = self.problem(answer)
-        return refusal(answer, code=code, text=text, codes=CODES, secrets=secrets)
+            return error.result(credential.secrets())
+        except _Refused as error:
+            code, text = self.problem(error.answer)
+            return refusal(error.answer, code=code, text=text, codes=CODES, secrets=credential.secrets())
+        return SendResult.success(
+            code="201",
+            response=sent.status if sent.status in STATUSES else "",
+            provider_message_id=sent.sid if _SID.fullmatch(sent.sid) else redact(sent.sid, credential.secrets())[:64],
+        )
+
+    def _client(self, credential: TwilioCredential) -> Client:
+        client = self._clients.get(credential)
+        if client is None:
+            if len(self._clients) >= MAX_CLIENTS:
+                self._clients.clear()
+            wire = _Wire(self.request, credential)
+            login = credential.account_sid, credential.auth_token.get_secret_value()
+            client = self._clients[credential] = Client(*login, http_client=wire, environment=_NO_ENVIRONMENT)
+        return client
 
     async def check(self, credential: TwilioCredential) -> CheckResult:
         """Fetch the account."""
@@ -286,7 +270,7 @@ class TwilioProvider(HttpProvider[TwilioCredential]):
                 state=state,
                 occurred_at=_done_at(fields.get("RawDlrDoneDate", "")),
                 record_id=_record_id(request.url),
-                reason=CODES.get(code, _NEVER)[0] if failed else None,
+                reason=CODES.get(code, NEVER)[0] if failed else None,
                 code=code if failed else "",
                 detail=fields.get("ErrorMessage", "")[:500],
                 address=fields.get("To", ""),
@@ -297,15 +281,17 @@ class TwilioProvider(HttpProvider[TwilioCredential]):
         ]
 
 
-def _form(message: OutgoingMessage, credential: TwilioCredential) -> list[tuple[str, str]]:
-    fields = [("To", message.recipient), ("Body", message.content["body"])]
-    fields += [("MediaUrl", url) for url in message.content.get("media_urls") or ()]
+def _fields(message: OutgoingMessage, credential: TwilioCredential) -> dict[str, Any]:
+    """Return what the SDK's ``messages.create`` takes."""
+    fields: dict[str, Any] = {"to": message.recipient, "body": message.content["body"]}
+    if media := message.content.get("media_urls"):
+        fields["media_url"] = media
     if credential.messaging_service_sid:
-        fields.append(("MessagingServiceSid", credential.messaging_service_sid))
+        fields["messaging_service_sid"] = credential.messaging_service_sid
     if credential.from_phone:  # with a messaging service: which of its senders
-        fields.append(("From", credential.from_phone))
+        fields["from_"] = credential.from_phone
     if credential.status_callback:
-        fields.append(("StatusCallback", _with_record_id(credential.status_callback, message.id)))
+        fields["status_callback"] = _with_record_id(credential.status_callback, message.id)
     return fields
 
 

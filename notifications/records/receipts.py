@@ -131,16 +131,17 @@ def after_outcomes(outcomes: Sequence[Outcome]) -> None:
     because its owner wants no messages, is suppressed, and its device is used no more; test traffic changes nothing.
     """
     ids = [
-        outcome.result.provider_message_id
+        each.result.provider_message_id
         for outcome in outcomes
-        if outcome.result.provider_message_id and outcome.provider not in WITHOUT_RECEIPTS
+        for each in outcome.tries
+        if each.result.provider_message_id and each.provider not in WITHOUT_RECEIPTS
     ]
     if ids:
         apply_waiting(ids)
     news = []
     for outcome in outcomes:
         claimed, result = outcome.claimed, outcome.result
-        if claimed.mode == "test" or not outcome.attempted or result.accepted:
+        if claimed.mode == "test" or not outcome.tries or result.accepted:
             continue
         if result.dead_address:
             reason = SuppressionReason.DEAD_ADDRESS

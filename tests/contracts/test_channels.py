@@ -20,6 +20,7 @@ SAMPLES: dict[str, tuple[dict[str, Any], str]] = {
     "push": ({"title": "Hi {{ name }}", "body": "{{ name }}"}, "cXyz-1:APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqx"),
     "whatsapp": ({"text": {"body": "Hi {{ name }}"}}, "+15551234567"),
     "inapp": ({"title": "Hi {{ name }}", "body": "{{ name }}"}, "user-7"),
+    "apprise": ({"title": "Hi {{ name }}", "body": "Hello"}, "ops"),
 }
 
 

@@ -57,6 +57,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "base_url": "http://127.0.0.1:1",
     },
     "inapp": {},
+    "apprise": {"urls": f"mmost://127.0.0.1:1/{SECRET}-of-the-webhook"},
 }
 #: Per channel: a rendered content, and an address of the n-th recipient.
 CONTENT: dict[str, dict[str, Any]] = {
@@ -65,6 +66,7 @@ CONTENT: dict[str, dict[str, Any]] = {
     "push": {"title": "Hi", "body": "Hello"},
     "whatsapp": {"text": {"body": "Hello"}},
     "inapp": {"title": "Hi", "body": "Hello", "priority": "normal"},
+    "apprise": {"title": "Hi", "body": "Hello", "format": "text"},
 }
 ADDRESSES: dict[str, Callable[[int], str]] = {
     "email": "u{}@example.com".format,
@@ -72,6 +74,7 @@ ADDRESSES: dict[str, Callable[[int], str]] = {
     "push": "token-{}".format,
     "whatsapp": lambda number: f"+1555{number:07}",
     "inapp": "user-{}".format,
+    "apprise": lambda number: "default",
 }
 
 

@@ -25,14 +25,14 @@ LOCAL = NetworkPolicy.parse(["127.0.0.0/8"])
 
 
 def api(sandbox: Sandbox, method: str, path: str, body: Any = None, key: str = KEY) -> tuple[int, Any]:
-    request = urllib.request.Request(  # noqa: S310
+    request = urllib.request.Request(
         f"{sandbox.url}/sendgrid/v3/{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {key}"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as problem:
         return problem.code, json.loads(problem.read())

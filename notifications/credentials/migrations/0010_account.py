@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('credentials', '0002_walls'),
+        ('credentials', '0003_weight_and_rate_limit'),
         ('tenants', '0003_authentication'),
     ]
 
