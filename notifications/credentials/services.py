@@ -200,7 +200,7 @@ def receipts_url(credential: Credential) -> str | None:
 
 def require_credential(channel: str, mode: Mode) -> None:
     """Raise ``Conflict`` if the tenant has nothing at all to send with on this channel. Needs the tenant's scope."""
-    if mode == "test":
+    if mode == "test" or own_provider(channel):
         return
     if Credential.objects.filter(channel=channel).exists():
         _seen[current_tenant_id(), channel] = time.monotonic() + _SEEN_SECONDS
@@ -212,9 +212,17 @@ def require_credential(channel: str, mode: Mode) -> None:
     )
 
 
+def own_provider(channel: str) -> str | None:
+    """Return the provider of a channel that needs no credential (in-app: we deliver it ourselves), or None."""
+    if channel not in channels:
+        return None
+    first = channels.get(channel).providers[0]
+    return None if providers.get(first).needs_credential else first
+
+
 def known_to_have_credential(tenant_id: UUID, channel: str, mode: Mode) -> bool:
     """Whether ``require_credential`` found something in this process within the last seconds; asks no database."""
-    return mode == "test" or _seen.get((tenant_id, channel), 0.0) > time.monotonic()
+    return mode == "test" or bool(own_provider(channel)) or _seen.get((tenant_id, channel), 0.0) > time.monotonic()
 
 
 def decrypt(credential: Credential) -> CredentialSchema:
