@@ -1,0 +1,189 @@
+"""S1 and S2: a personalised campaign with a ledger of every recipient, to a mail server and to an HTTP provider.
+
+The rows stand in the table before the clock starts. Ours runs from the wake-up to the last row that is ``success``;
+the baseline from the first ``send_task`` to the last row that is ``sent``. What the sink got must be exact.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from celery import Celery
+
+from benchmarks import service
+from benchmarks.results import Result, median
+from benchmarks.scene import Scene
+from benchmarks.service import Company
+from benchmarks.sinks.client import SinkClient
+from benchmarks.stage import BenchmarkFailed
+from notifications.records.intake import NewRecord
+
+_TEMPLATES = Path(__file__).parent / "baselines" / "templates"
+_CONTEXT: Final = {"name": "Ada Lovelace", "city": "London", "voucher": "AUTUMN-26", "number": "1"}
+_SUBJECT: Final = "{{ name }}, your autumn news"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A channel, and how it is sent on both sides. ``recipient`` is SQL for the address of number ``n``."""
+
+    name: str
+    channel: str
+    template: str
+    task: str
+    recipient: str
+    first_recipient: str
+    target: str
+    first_target: float
+    content: dict[str, Any]
+
+
+MAIL = Kind(
+    "S1",
+    "email",
+    "mail.html",
+    "benchmarks.baselines.tasks.send_mail",
+    "'reader' || n || '@example.com'",
+    "reader1@example.com",
+    ">= 20x (moonshot 45x)",
+    20.0,
+    {"subject": _SUBJECT, "html": (_TEMPLATES / "mail.html").read_text(encoding="utf-8")},
+)
+TEXT = Kind(
+    "S2",
+    "sms",
+    "text.txt",
+    "benchmarks.baselines.tasks.send_text",
+    "'+49151' || (20000000 + n)",
+    "+4915120000001",
+    ">= 12x (moonshot 25x)",
+    12.0,
+    {"body": (_TEMPLATES / "text.txt").read_text(encoding="utf-8").strip()},
+)
+
+
+def new_record(kind: Kind, lane: str = "bulk") -> NewRecord:
+    """The first record of a campaign; ``service.fill`` makes the others like it."""
+    return NewRecord(kind.channel, kind.first_recipient, kind.content, _CONTEXT, lane=lane)
+
+
+def fill(who: Company, kind: Kind, count: int, lane: str = "bulk") -> None:
+    """Write the campaign's records."""
+    service.fill(who, count, new_record(kind, lane), recipient=kind.recipient, number="n::text")
+    service.settle()
+
+
+def send_ours(who: Company, kind: Kind, sink: SinkClient, count: int, *, limit: float = 900) -> float:
+    """Send ``count`` messages; return how many a second. Raises ``BenchmarkFailed`` if the sink's count is not exact."""
+    service.clear()
+    fill(who, kind, count)
+    sink.reset()
+    started = time.monotonic()
+    service.start_draining(who, "bulk")
+    sink.wait(count, seconds=limit)
+    ended = service.wait_for_success(count, seconds=30, who=who)
+    _check(kind.name, sink, count)
+    return count / (ended - started)
+
+
+def send_baseline(scene: Scene, kind: Kind, sink: SinkClient, count: int) -> float:
+    """Send ``count`` messages, a task each; return how many a second. Raises ``BenchmarkFailed`` like ``send_ours``."""
+    ids = _fill_baseline(scene, kind, count)
+    sink.reset()
+    with Celery(broker=scene.baseline_environment["REDIS_URL"], set_as_current=False) as app:
+        app.conf.task_ignore_result = True
+        started = time.monotonic()
+        for one in ids:
+            app.send_task(kind.task, args=[one])
+        sink.wait(count, seconds=300)
+        while _pending(scene):
+            if time.monotonic() - started > 330:
+                raise BenchmarkFailed(f"{kind.name}: the baseline did not finish")
+            time.sleep(0.01)
+        ended = time.monotonic()
+    _check(f"{kind.name} baseline", sink, count)
+    return count / (ended - started)
+
+
+def run_mail(scene: Scene) -> Result:
+    """S1."""
+    who = service.company("readers", {"email": service.smtp_credential(scene.smtp.port)})
+    result = _run(scene, MAIL, who, scene.smtp)
+    if scene.scale.name == "full":  # what a team gets that keeps its connection to the mail server open
+        with scene.baseline_worker(REUSE_SMTP_CONNECTION="1") as program:
+            program.wait()
+            send_baseline(scene, MAIL, scene.smtp, 50)
+            kept = send_baseline(scene, MAIL, scene.smtp, scene.scale.baseline_mails)
+        result.details["baseline_with_kept_connection"] = round(kept, 1)
+        result.details["ratio_to_kept_connection"] = round(result.details["ours"] / kept, 2)
+    return result
+
+
+def run_text(scene: Scene) -> Result:
+    """S2."""
+    who = service.company("texts", {"sms": service.twilio_credential(scene.http.port)})
+    return _run(scene, TEXT, who, scene.http)
+
+
+def _run(scene: Scene, kind: Kind, who: Company, sink: SinkClient) -> Result:
+    scale, ours, theirs = scene.scale, [], []
+    worker = service.start_worker(scene.stage)
+    try:
+        with scene.baseline_worker() as baseline:
+            worker.wait()
+            baseline.wait()
+            send_baseline(scene, kind, sink, 8)  # warm
+            send_ours(who, kind, sink, 50)
+            for _ in range(scale.rounds):
+                theirs.append(send_baseline(scene, kind, sink, scale.baseline_mails))
+                ours.append(send_ours(who, kind, sink, scale.mails))
+    finally:
+        worker.stop()
+        service.clear()
+    ratio = median(ours) / median(theirs)
+    return Result(
+        kind.name,
+        f"{median(ours):,.0f}/s ({scale.mails:,} x {scale.rounds})",
+        f"{median(theirs):,.0f}/s ({scale.baseline_mails:,})",
+        ratio,
+        kind.target,
+        ratio >= kind.first_target,
+        {
+            "ours": round(median(ours), 1),
+            "baseline": round(median(theirs), 1),
+            "ours_rates": [round(rate, 1) for rate in ours],
+            "baseline_rates": [round(rate, 1) for rate in theirs],
+            "messages": scale.mails,
+            "baseline_messages": scale.baseline_mails,
+        },
+    )
+
+
+def _check(name: str, sink: SinkClient, count: int) -> None:
+    stats = sink.stats()
+    if (stats.messages, stats.distinct) != (count, count):
+        raise BenchmarkFailed(f"{name}: {count} were sent, the sink has {stats.messages} ({stats.distinct} different)")
+
+
+def _fill_baseline(scene: Scene, kind: Kind, count: int) -> list[int]:
+    scene.stage.baseline("TRUNCATE baselines_campaignrecipient, baselines_campaign")
+    made = scene.stage.baseline(
+        "WITH campaign AS (INSERT INTO baselines_campaign (subject, template) VALUES (%s, %s) RETURNING id)"
+        " INSERT INTO baselines_campaignrecipient"
+        " (campaign_id, address, context, status, provider_message_id, error, sent_at)"
+        f" SELECT campaign.id, {kind.recipient}, %s::jsonb || jsonb_build_object('number', n::text), 'pending', '', '',"
+        " NULL FROM campaign, generate_series(1, %s) AS n RETURNING id",
+        (_SUBJECT, kind.template, json.dumps(_CONTEXT), count),
+    )
+    scene.stage.baseline("ANALYZE baselines_campaignrecipient")
+    return [row[0] for row in made]
+
+
+def _pending(scene: Scene) -> int:
+    return int(
+        scene.stage.baseline("SELECT count(*) FROM baselines_campaignrecipient WHERE status <> 'sent'")[0][0]
+    )

@@ -1,0 +1,84 @@
+"""What the benchmarks of one run share: the stage, the sinks, the workers of both sides, the scale."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import django
+from django.core.management import call_command
+
+from benchmarks.sinks.client import SinkClient
+from benchmarks.stage import ROOT, BenchmarkFailed, Program, Stage, stage, worker_ready
+
+_BASELINE_WORKER = "baseline@worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is sent. ``rounds`` of baseline and ours in turn; the median counts."""
+
+    name: str
+    rounds: int
+    seconds: float  # of a round of requests
+    mails: int
+    baseline_mails: int
+    kills: int
+    killed_mails: int
+    critical_seconds: float
+    bulk: int
+    memory: int  # sends before the first look at a worker's memory; the second look is after ten times as many
+
+
+TINY = Scale("tiny", 1, 0.4, 60, 8, 1, 300, 0.5, 300, 50)
+QUICK = Scale("quick", 2, 1.5, 6_000, 200, 2, 3_000, 2.0, 25_000, 0)
+FULL = Scale("full", 3, 10.0, 100_000, 4_000, 10, 100_000, 20.0, 300_000, 100_000)
+SCALES = {scale.name: scale for scale in (TINY, QUICK, FULL)}
+
+
+@dataclass(slots=True)
+class Scene:
+    """The running stage of one invocation."""
+
+    stage: Stage
+    scale: Scale
+    smtp: SinkClient
+    http: SinkClient
+    baseline_environment: dict[str, str] = field(repr=False)
+
+    @contextmanager
+    def baseline_worker(self, **overrides: str) -> Iterator[Program]:
+        """Run the baselines' Celery worker with two processes, and stop it at the end; it may still be starting."""
+        program = self.stage.start(
+            "baseline-worker",
+            *("-m", "celery", "-A", "benchmarks.baselines", "worker", "--concurrency=2"),
+            *(f"--hostname={_BASELINE_WORKER}", "--loglevel=WARNING"),
+            environment={**self.baseline_environment, **overrides},
+            ready=lambda: worker_ready(self.baseline_environment["REDIS_URL"], _BASELINE_WORKER),
+        )
+        try:
+            yield program
+        finally:
+            program.stop()
+
+
+@contextmanager
+def scene(scale: Scale, **settings: str) -> Iterator[Scene]:
+    """Start everything that all benchmarks need, migrate both databases, and load Django with the service's settings."""
+    with stage(**settings) as running:
+        smtp, http = running.sink("smtp"), running.sink("http")
+        ports = {"SINK_SMTP_PORT": str(smtp.port), "SINK_HTTP_PORT": str(http.port)}
+        theirs = {**running.baseline_environment, **ports}
+        command = [sys.executable, "-m", "django", "migrate", "--verbosity=0"]
+        with subprocess.Popen(command, env=theirs, cwd=ROOT, stderr=subprocess.PIPE, text=True) as migration:
+            os.environ.update(running.environment)
+            django.setup()
+            call_command("migrate", verbosity=0)
+            _, errors = migration.communicate(timeout=60)
+        if migration.returncode:
+            raise BenchmarkFailed(f"the baselines' tables could not be made: {errors[-1000:]}")
+        yield Scene(running, scale, smtp, http, theirs)
