@@ -7,7 +7,7 @@ under the same server answers three to six times as many requests a second.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
 from channels.routing import URLRouter
@@ -17,13 +17,19 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notification_service.settings")
 get_asgi_application()  # loads the apps
 
 from notification_service.checks import refuse_unsafe_settings  # noqa: E402 - needs the apps
+from notification_service.lib.asgi import Application, FastDoors  # noqa: E402 - needs the settings
 from notification_service.wsgi import application as wsgi_application  # noqa: E402 - needs the apps
+from notifications.records.door import RecordsDoor  # noqa: E402 - needs the apps
 
 refuse_unsafe_settings()
 
 _THREADS = int(os.environ.get("WEB_THREADS", "16"))
 
-http = WSGIMiddleware(wsgi_application, workers=_THREADS)  # type: ignore[arg-type]
+records_door = RecordsDoor()
+http = FastDoors(
+    {"/api/notifications/records/": records_door},
+    cast("Application", WSGIMiddleware(cast("Any", wsgi_application), workers=_THREADS)),
+)
 websocket = URLRouter([])
 
 
@@ -45,4 +51,5 @@ async def _lifespan(receive: Any, send: Any) -> None:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
+            await records_door.close()
             return

@@ -12,7 +12,7 @@ from celery import Celery
 from celery.beat import Scheduler
 from celery.signals import beat_init, celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from notification_service.checks import refuse_unsafe_settings
 from notification_service.lib.heartbeat import beat
@@ -24,7 +24,9 @@ QUEUES = ("critical", "normal", "bulk", "control")
 
 app = Celery("notification_service")
 # Called when the configuration is first needed: this module is imported before the settings are.
-app.add_defaults(lambda: {**settings.CELERY, "task_queues": [Queue(name) for name in QUEUES]})
+app.add_defaults(
+    lambda: {**settings.CELERY, "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]}
+)
 app.autodiscover_tasks()
 
 

@@ -77,6 +77,13 @@ def refuse_unsafe_settings() -> None:
         raise ImproperlyConfigured("\n".join(str(problem) for problem in problems))
 
 
+def refuse_unsafe_role() -> None:
+    """Raise ``ImproperlyConfigured`` if row-level security does not bind the role that we connect as."""
+    problems = check_role(None, databases=["default"])
+    if problems:
+        raise ImproperlyConfigured("\n".join(str(problem) for problem in problems))
+
+
 def _hint(call: str) -> str:
     return f"python3 -c 'import secrets; print(secrets.{call})'"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,11 +12,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from notification_service.lib.ids import new_id
-from notification_service.lib.request_context import RequestContext, set_current_request
+from notification_service.lib.request_context import RequestContext, is_request_id, set_current_request
 
 log = structlog.get_logger("notification_service.request")
 
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _QUIET = ("/health", "/metrics", "/static/")
 
 
@@ -30,7 +28,7 @@ class RequestContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
         asked = request.headers.get("X-Request-ID", "")
-        request_id = asked if _REQUEST_ID.match(asked) else str(new_id())
+        request_id = asked if is_request_id(asked) else str(new_id())
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         set_current_request(

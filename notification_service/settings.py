@@ -99,7 +99,7 @@ DATABASES: dict[str, Any] = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **(
-                {"pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10, "max_idle": 300}}
+                {"pool": {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 5, "max_idle": 300}}
                 if DATABASE_POOL
                 else {}
             ),
@@ -254,6 +254,8 @@ SERVER_EMAIL = PLATFORM_FROM_EMAIL
 
 # --- Pages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
+# What unfold shows; it does not ask the admin site.
+UNFOLD: dict[str, Any] = {"SITE_TITLE": "Notification service", "SITE_HEADER": "Notification service"}
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

@@ -63,7 +63,7 @@ _known: dict[UUID, tuple[float, PlanLimits]] = {}
 
 
 def admit(tenant_id: UUID, mode: str, *, notifications: int = 1) -> None:
-    """Let one request with so many notifications pass, or raise ``TooManyRequests`` (``throttled``, ``quota_exceeded``).
+    """Let one request with so many notifications pass, or raise ``TooManyRequests``: ``throttled``, ``quota_exceeded``.
 
     Test traffic has a rate and no quota.
     """

@@ -119,3 +119,11 @@ def test_nobody_else_gets_in(admin: Persona, make_member: Callable[..., User], m
             client.force_login(user)
         answer = client.get(page(model, "changelist"))
         assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/admin/login/")
+
+
+def test_who_tries_too_often_waits(db: None, client: Client) -> None:
+    form = {"username": "root@platform.example", "password": "wrong"}
+    answers = [client.post("/admin/login/", form) for _ in range(12)]
+    assert answers[0].status_code == 200
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["Retry-After"]) >= 1

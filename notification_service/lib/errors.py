@@ -56,5 +56,12 @@ class Unprocessable(ServiceError):
     code, status, detail = "unprocessable", 422, "The request contradicts an earlier one."
 
 
+class Unavailable(ServiceError):
+    code, status, detail = "unavailable", 503, "A part of the service does not answer at the moment; try again."
+
+    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
+
 class TooManyRequests(ServiceError):
     code, status, detail = "throttled", 429, "Too many requests."

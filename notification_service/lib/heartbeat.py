@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from notification_service.lib.redis import RedisUnavailable, attempt
+from notification_service.lib.redis import RedisUnavailable, attempt, connection
 
 _KEEP_MS = 3_600_000
 
@@ -18,6 +18,6 @@ def beat(name: str) -> None:
 
 
 def silence(name: str) -> float | None:
-    """Return for how many seconds ``name`` was not heard of, or None if never. Raises ``RedisUnavailable``."""
-    heard = attempt(lambda client: client.get(f"heartbeat:{name}"))
+    """Return for how many seconds ``name`` was not heard of, or None if never. Raises redis-py's errors."""
+    heard = connection().get(f"heartbeat:{name}")
     return None if heard is None else max(0.0, time.time() - float(str(heard)))

@@ -17,7 +17,7 @@ _SECRET_NAME = re.compile(
 #: Names that look secret and are not.
 _HARMLESS = frozenset({"secret_hint", "token_type", "key_id", "reset_token_sent"})
 _SECRET_VALUE = re.compile(
-    r"\b(sk_(?:live|test)_)[A-Za-z0-9_-]+|\b(Bearer\s+)[A-Za-z0-9._~+/=-]+|\b(eyJ)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
+    r"\b(sk_(?:live|test)_)[A-Za-z0-9_-]+|\b((?i:Bearer)\s+)[A-Za-z0-9._~+/=-]+|\b(eyJ)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
 )
 
 

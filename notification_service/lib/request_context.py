@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a caller's ``X-Request-ID`` can be taken over."""
+    return bool(_REQUEST_ID.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True)

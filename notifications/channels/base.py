@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
+import orjson
 from pydantic import BaseModel
 
 
@@ -59,3 +61,24 @@ class Channel(ABC):
     def render(self, content: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         """Compile and fill in once. Raises ``ContentError``."""
         return self.compile(content).render(context)
+
+    def prepare(self, content: Mapping[str, Any]) -> tuple[dict[str, Any], CompiledContent]:
+        """Validate and compile; what was prepared lately is remembered. Raises ``ContentError``.
+
+        The result is shared: do not change it.
+        """
+        source = orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=str)
+        if len(source) > _REMEMBER_UP_TO:
+            valid = self.validate(content)
+            return valid, self.compile(valid)
+        return _prepare(self, source)
+
+
+#: Octets of a content's JSON above which it is not remembered.
+_REMEMBER_UP_TO = 64 * 1024
+
+
+@lru_cache(maxsize=256)
+def _prepare(channel: Channel, source: bytes) -> tuple[dict[str, Any], CompiledContent]:
+    valid = channel.validate(orjson.loads(source))
+    return valid, channel.compile(valid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,15 +19,18 @@ from notification_service.lib.encryption import key_ring
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.masking import is_masked, mask
 from notification_service.lib.net import NetworkPolicy
-from notification_service.lib.scope import tenant_scope
+from notification_service.lib.scope import current_tenant_id, tenant_scope
 from notifications.channels.registry import channels
 from notifications.credentials.hooks import credential_usable
 from notifications.credentials.models import Credential, CredentialStatus
-from notifications.providers.base import CheckResult, CredentialSchema, Provider
+from notifications.providers.base import CheckResult, CredentialSchema, Provider, field_errors
 from notifications.providers.registry import make_provider, providers
 from tenants import audit
 from tenants.callers import Caller, Mode, system_caller
 from tenants.notices import tell_admins
+
+_SEEN_SECONDS = 2.0
+_seen: dict[tuple[UUID, str], float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def create_credential(
 ) -> Credential:
     """Store a credential. ``provider`` defaults to the channel's first. Raises ``InvalidInput`` naming the field."""
     provider = _provider_for(channel, provider)
-    valid = _validate(provider, payload)
+    valid = _validate(provider, _unmask(payload, {}))
     credential = Credential(
         tenant_id=caller.required_tenant_id(),
         channel=channel,
@@ -92,7 +96,7 @@ def update_credential(
         credential.provider, merge = _provider_for(credential.channel, provider), False
     if payload is not None:
         known = decrypt(credential).reveal() if credential.provider == before["provider"] else {}
-        sent = {name: known.get(name) if is_masked(value) else value for name, value in payload.items()}
+        sent = _unmask(payload, known)
         _encrypt(credential, _validate(credential.provider, {**known, **sent} if merge else sent))
     if name is not None:
         credential.name = name
@@ -192,13 +196,21 @@ def choose_credential(tenant_id: UUID, channel: str, mode: Mode) -> UsableCreden
 
 def require_credential(channel: str, mode: Mode) -> None:
     """Raise ``Conflict`` if the tenant has nothing at all to send with on this channel. Needs the tenant's scope."""
-    if mode == "test" or Credential.objects.filter(channel=channel).exists():
+    if mode == "test":
+        return
+    if Credential.objects.filter(channel=channel).exists():
+        _seen[current_tenant_id(), channel] = time.monotonic() + _SEEN_SECONDS
         return
     raise Conflict(
         f"There is no credential for channel {channel!r} yet: create one at /api/notifications/credentials/.",
         code="no_credential",
         errors={"channel": [f"No credential for {channel!r}."]},
     )
+
+
+def known_to_have_credential(tenant_id: UUID, channel: str, mode: Mode) -> bool:
+    """Whether ``require_credential`` found something in this process within the last seconds; asks no database."""
+    return mode == "test" or _seen.get((tenant_id, channel), 0.0) > time.monotonic()
 
 
 def decrypt(credential: Credential) -> CredentialSchema:
@@ -266,14 +278,22 @@ def _provider_for(channel: str, provider: str | None) -> str:
     return chosen
 
 
+def _unmask(payload: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what is known back where its mask was sent. Raises ``InvalidInput`` for a mask of nothing."""
+    unknown = [name for name, value in payload.items() if is_masked(value) and known.get(name) is None]
+    if unknown:
+        message = "This is a mask of nothing that is stored: enter the value itself."
+        errors = {f"credentials.{name}": [message] for name in unknown}
+        raise InvalidInput(f"credentials.{unknown[0]}: {message}", errors=errors)
+    return {name: known[name] if is_masked(value) else value for name, value in payload.items()}
+
+
 def _validate(provider: str, payload: Mapping[str, Any]) -> CredentialSchema:
     try:
         return providers.get(provider).schema.model_validate(dict(payload))
     except ValidationError as error:
-        errors: dict[str, list[str]] = {}
-        for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            where = ".".join(["credentials", *(str(part) for part in problem["loc"])])
-            errors.setdefault(where, []).append(problem["msg"])
+        found = field_errors(error)
+        errors = {name if name == "credentials" else f"credentials.{name}": found[name] for name in found}
         field, messages = next(iter(errors.items()))
         raise InvalidInput(f"{field}: {messages[0]}", errors=errors) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,10 +18,13 @@ from rest_framework.response import Response
 from notifications.channels.registry import channels
 from notifications.providers.base import FailureReason
 from notifications.records import services
-from notifications.records.idempotency import Answer, answer_once
+from notifications.records.door import DOOR
+from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord
+from notifications.records.representation import represent
 from notifications.records.states import DeliveryState, Lane, Status
+from tenants import limits
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -113,13 +117,14 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
             "updated_at",
         ]
 
+    def to_representation(self, instance: NotificationRecord) -> dict[str, Any]:
+        return represent(instance)
+
     def get_failure_reason(self, record: NotificationRecord) -> str | None:
         """Why the last attempt failed, or null."""
-        return record.failure_reason or None
 
-    def get_next_attempt_at(self, record: NotificationRecord) -> str | None:
+    def get_next_attempt_at(self, record: NotificationRecord) -> datetime | None:
         """When it is tried next, or null when nothing more happens by itself."""
-        return None if record.is_final or record.status == Status.SENDING else record.due_at.isoformat()
 
 
 class TimelineStep(serializers.Serializer[Any]):
@@ -219,8 +224,9 @@ class RecordList(TenantView):
         def act() -> Answer:
             return Answer(201, RecordOut(accept(self.caller, NewRecord(**data))).data)
 
-        key = request.headers.get("Idempotency-Key")
-        answer = answer_once(self.caller.required_tenant_id(), key, {"door": "records", "body": request.data}, act)
+        tenant_id, key = self.caller.required_tenant_id(), request.headers.get("Idempotency-Key")
+        limits.admit(tenant_id, self.caller.mode)
+        answer = answer_once(tenant_id, key, fingerprint_of(DOOR, request.data), act)
         headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
         headers["Location"] = f"/api/notifications/records/{answer.body['id']}/"
         return Response(answer.body, status=answer.status, headers=headers)

@@ -62,7 +62,7 @@ class Delivery:
         messages = []
         for claimed in group:
             try:
-                content = channel.render(claimed.content, claimed.context)
+                content = channel.prepare(claimed.content)[1].render(claimed.context)
             except ContentError as error:
                 self.report(refuse(claimed, FailureReason.CONTENT_ERROR, error.message, now=timezone.now()))
                 continue

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -19,6 +19,7 @@ import uvloop
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from notification_service.lib.encryption import DecryptionError
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
 from notifications.credentials.services import UsableCredential, choose_credential, open_provider, pause_credential
@@ -64,7 +65,7 @@ class Engine:
     async def _drain(self, tenant_id: UUID, lane: str) -> int:
         token, ends, handled, released = new_id(), time.monotonic() + TURN, 0, False
         upcoming: asyncio.Future[list[Claimed]] | None = None
-        async with self._lease(tenant_id, lane, token):
+        async with self._lease(tenant_id, lane, token) as release:
             while True:
                 chunk = await (upcoming or self._claim(tenant_id, lane, token))
                 upcoming = None
@@ -72,7 +73,7 @@ class Engine:
                     if released:
                         return handled
                     # Whoever committed a row while our token was about relied on us: drop the token, then look again.
-                    await self._in_thread(wake.finished, tenant_id, lane)
+                    await release()
                     released = True
                     continue
                 full, late = len(chunk) == settings.DRAIN_CHUNK, time.monotonic() > ends
@@ -119,31 +120,40 @@ class Engine:
             await flush()
 
     async def _write(self, tenant_id: UUID, batch: list[Outcome]) -> None:
-        """Write a batch; while the database is away, try for as long as our lease would hold."""
+        """Write a batch; while the database is away or a listener raises, try for as long as our lease would hold."""
         gives_up = time.monotonic() + settings.LEASE_SECONDS
         while True:
             try:
                 return await self._in_scope(tenant_id, _record_outcomes, tenant_id, batch)
-            except DatabaseError:
+            except Exception:  # whoever listens runs in our transaction and may raise what it likes
                 if time.monotonic() > gives_up:
                     raise
                 log.warning("outcomes_not_written", count=len(batch), exc_info=True)
                 await asyncio.sleep(_WRITE_PAUSE)
 
     @contextlib.asynccontextmanager
-    async def _lease(self, tenant_id: UUID, lane: str, token: UUID) -> AsyncIterator[None]:
-        """Keep the leases and the drain token alive for as long as we are."""
+    async def _lease(self, tenant_id: UUID, lane: str, token: UUID) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Keep the leases alive for as long as we are, and the drain token until what is yielded is called."""
+        speaking, released = asyncio.Lock(), False
+
+        async def release() -> None:
+            nonlocal released
+            async with speaking:
+                released = True
+                await self._in_thread(wake.finished, tenant_id, lane)
 
         async def keep() -> None:
             while True:
-                await self._in_thread(wake.running, tenant_id, lane)
+                async with speaking:
+                    if not released:  # a token that is said to run after its end would keep new ones away
+                        await self._in_thread(wake.running, tenant_id, lane)
                 await asyncio.sleep(settings.LEASE_SECONDS / 10)
                 with contextlib.suppress(DatabaseError):
                     await self._in_scope(tenant_id, queue.renew, tenant_id, token)
 
         keeper = asyncio.ensure_future(keep())
         try:
-            yield
+            yield release
         finally:
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -155,8 +165,12 @@ class Engine:
         return self._providers[key]
 
     async def _choose(self, tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
-        # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts from now on, in every process.
-        return await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
+        # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts at once, in every process.
+        try:
+            return await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
+        except DecryptionError as error:  # records wait, like for a credential that was refused, and are not given up
+            log.error("credential_does_not_decrypt", tenant_id=str(tenant_id), channel=channel, error=str(error))
+            return None
 
     async def _pause(self, tenant_id: UUID, credential_id: UUID, because: str) -> None:
         await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)

@@ -6,7 +6,8 @@ The IETF draft "The Idempotency-Key HTTP Header Field" describes the header; kep
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,6 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from notification_service.lib.errors import InvalidInput, Unprocessable
@@ -32,7 +32,23 @@ class Answer:
     replayed: bool = False
 
 
-def answer_once(tenant_id: UUID, key: str | None, request: Mapping[str, Any], act: Callable[[], Answer]) -> Answer:
+def is_usable_key(key: str) -> bool:
+    """Whether a text may serve as a key: 1 to 255 printable characters."""
+    return 0 < len(key) <= _MAX and key.isprintable()
+
+
+def fingerprint_of(door: str, body: Any) -> bytes:
+    """Return what tells one request from another: the door and the parsed body, whatever the order of its fields.
+
+    Raises ``InvalidInput`` for a body that is nested too deeply.
+    """
+    try:
+        return hashlib.sha256(orjson.dumps([door, body], option=orjson.OPT_SORT_KEYS, default=str)).digest()
+    except TypeError:
+        raise InvalidInput("The request is nested too deeply.") from None
+
+
+def answer_once(tenant_id: UUID, key: str | None, fingerprint: bytes, act: Callable[[], Answer]) -> Answer:
     """Return ``act()``, or what it returned when this key was first used. Needs the tenant's scope.
 
     The key is written in the transaction of the act: both commit or neither. Of two requests at the same time the
@@ -40,42 +56,37 @@ def answer_once(tenant_id: UUID, key: str | None, request: Mapping[str, Any], ac
     """
     if key is None:
         return act()
-    if not key or len(key) > _MAX or not key.isprintable():
+    if not is_usable_key(key):
         message = f"Must have 1 to {_MAX} printable characters."
         raise InvalidInput(f"Idempotency-Key: {message}", errors={"Idempotency-Key": [message]})
-    try:
-        fingerprint = hashlib.sha256(orjson.dumps(request, option=orjson.OPT_SORT_KEYS, default=str)).digest()
-    except TypeError:
-        raise InvalidInput("The request is nested too deeply.") from None
-    known = _known(key, fingerprint)
-    if known is not None:
-        return known
-    # Two first uses at once: the lock makes the second see what the first committed, and is gone with our transaction.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{tenant_id}:{key}"])
-    known = _known(key, fingerprint)
-    if known is not None:
-        return known
+    claimed = _claim(tenant_id, key, fingerprint)
+    if claimed is None:
+        return _earlier(key, fingerprint)
     answer = act()
-    IdempotencyKey.objects.create(
-        tenant_id=tenant_id,
-        key=key,
-        request_hash=fingerprint,
-        status_code=answer.status,
-        response=answer.body,
-        expires_at=timezone.now() + timedelta(hours=settings.IDEMPOTENCY_HOURS),
-    )
+    claimed.status_code, claimed.response = answer.status, answer.body
+    claimed.save(update_fields=["status_code", "response"])
     return answer
 
 
-def _known(key: str, fingerprint: bytes) -> Answer | None:
-    found = IdempotencyKey.objects.filter(key=key).first()
-    if found is None:
-        return None
-    if found.expires_at <= timezone.now():
-        found.delete()
-        return None
-    if bytes(found.request_hash) != fingerprint:
+def _claim(tenant_id: UUID, key: str, fingerprint: bytes) -> IdempotencyKey | None:
+    """Write the key, or return None if it is there; waits for whoever is just writing it."""
+    now = timezone.now()
+    IdempotencyKey.objects.filter(key=key, expires_at__lte=now).delete()
+    row = IdempotencyKey(
+        tenant_id=tenant_id,
+        key=key,
+        request_hash=fingerprint,
+        response={},
+        created_at=now,
+        expires_at=now + timedelta(hours=settings.IDEMPOTENCY_HOURS),
+    )
+    IdempotencyKey.objects.bulk_create([row], ignore_conflicts=True)
+    return IdempotencyKey.objects.filter(id=row.id).first()
+
+
+def _earlier(key: str, fingerprint: bytes) -> Answer:
+    found = IdempotencyKey.objects.get(key=key)
+    if not hmac.compare_digest(bytes(found.request_hash), fingerprint):
         raise Unprocessable(
             "This Idempotency-Key was used for a different request.",
             code="idempotency_key_reused",

@@ -52,7 +52,7 @@ def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationR
         channel_of(channel)
         require_credential(channel, caller.mode)
     now = timezone.now()
-    records = [_record(caller, new, now) for new in news]
+    records = [build_record(caller, new, now) for new in news]
     NotificationRecord.objects.bulk_create(records)
     for lane in {record.lane for record in records if record.due_at <= now}:
         wake_after_commit(caller.required_tenant_id(), lane)
@@ -79,8 +79,8 @@ def prepare(
     except ContentError as error:
         raise InvalidInput(error.message, errors={"recipient": [error.message]}) from None
     try:
-        valid = channel.validate(content)
-        channel.render(valid, context)
+        valid, compiled = channel.prepare(content)
+        compiled.render(context)
     except ContentError as error:
         # A missing value belongs to the context, a malformed text to the content.
         where = f"context.{error.placeholder}" if error.placeholder else error.field
@@ -110,7 +110,8 @@ def due_and_deadline(
     return (Status.SCHEDULED if later else Status.PENDING), due, deadline
 
 
-def _record(caller: Caller, new: NewRecord, now: datetime) -> NotificationRecord:
+def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationRecord:
+    """Return a checked record that is not written yet. Raises like ``accept``."""
     check_times(new.scheduled_at, new.expires_at, now)
     recipient, content = prepare(channel_of(new.channel), new.recipient, new.content, new.context)
     status, due_at, expires_at = due_and_deadline(new.lane, new.scheduled_at, new.expires_at, now)

@@ -9,12 +9,13 @@ from typing import Any
 import structlog
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
-from notification_service.lib.errors import ServiceError
+from notification_service.lib.errors import ServiceError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,9 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response |
         return _response(status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "The request body is too large.", "too_large")
     if isinstance(error, exceptions.APIException):
         return _from_framework(error)
+    if isinstance(error, OperationalError | InterfaceError):  # the database is away: nothing was promised
+        log.warning("database_unavailable", error=str(error))
+        return _from_service(Unavailable())
     log.exception("unhandled_error", error=type(error).__name__)
     return _response(500, "Internal server error.", "internal_error")
 

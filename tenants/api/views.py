@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import structlog
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -43,6 +45,14 @@ class ServiceView(APIView):
         """Who is calling; only in views that are not public."""
         caller: Caller = self.request.auth  # type: ignore[assignment]
         return caller
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        # The parser reads the stream itself, past Django's own limit. A body of unknown length is read as empty (WSGI).
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        length = str(request.META.get("CONTENT_LENGTH") or "")
+        if limit is not None and length.isdecimal() and int(length) > limit:
+            raise RequestDataTooBig
+        super().initial(request, *args, **kwargs)
 
     def valid(self, serializer: type[BaseSerializer[Any]], *, partial: bool = False) -> dict[str, Any]:
         """Return the request's body, validated. Raises ``ValidationError`` naming the fields."""

@@ -7,8 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from celery import current_app
+from cryptography.fernet import Fernet
 from django.core import mail
 from django.utils import timezone
+from kombu import Connection
 from pytest_django.fixtures import Settings
 
 from notification_service.lib.redis import attempt
@@ -19,7 +22,7 @@ from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import HOLD
 from tenants.models import AuditLog, Role, User
 from tests.conftest import Persona
-from tests.records.conftest import RECORDS, attempts_of, example, load, tokens
+from tests.records.conftest import RECORDS, attempts_of, change, example, load, tokens
 from tests.sandbox.conftest import Sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -151,6 +154,21 @@ def test_without_any_credential_left_records_wait(
     assert load(admin.tenant, record_id).status == "success"
 
 
+def test_records_wait_while_a_key_of_the_ring_is_missing(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox, settings: Settings
+) -> None:
+    record_id = posted()
+    right = settings.ENCRYPTION_KEYS
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    engine.drain(admin.tenant_id, "normal")
+    record = load(admin.tenant, record_id)
+    assert (record.status, record.attempt_count, record.lost_count) == ("pending", 0, 0)
+    settings.ENCRYPTION_KEYS = right
+    change(admin.tenant, record_id, due_at=timezone.now())
+    engine.drain(admin.tenant_id, "normal")
+    assert load(admin.tenant, record_id).status == "success"
+
+
 def test_the_tenants_admins_get_a_mail(
     admin: Persona,
     stranger: Persona,
@@ -160,7 +178,6 @@ def test_the_tenants_admins_get_a_mail(
     make_member: Callable[..., User],
 ) -> None:
     settings.EMAIL_URL = "smtp://127.0.0.1:1"  # that there is one; django.core.mail keeps what tests send
-    settings.CELERY = {**settings.CELERY}
     make_member(admin.tenant, Role.OWNER)
     make_member(admin.tenant, Role.EMPLOYEE)
     posted(recipient="auth-fail@example.com")
@@ -175,9 +192,6 @@ def test_the_tenants_admins_get_a_mail(
 
 def run_control_task() -> None:
     """Run the one task that waits in the control queue, as a worker would."""
-    from celery import current_app
-    from kombu import Connection
-
     with Connection(current_app.conf.broker_url) as connection, connection.SimpleQueue("control") as queue:
         message = queue.get(timeout=5)
         arguments, options, _ = message.payload

@@ -12,6 +12,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
+from notification_service.checks import refuse_unsafe_role
+
 _LOCK = 0x6E6F7469666D6967  # "notifmig": one number that every process of this service agrees on
 
 
@@ -25,6 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--timeout", type=float, default=600, help="Seconds to wait for the others (600).")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        refuse_unsafe_role()
         with _advisory_lock(options["timeout"]):
             call_command("migrate", interactive=False, verbosity=options["verbosity"])
 

@@ -1,0 +1,46 @@
+"""A record as the API shows it: one function for every door."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from notifications.records.models import NotificationRecord
+from notifications.records.states import Status
+
+
+def represent(record: NotificationRecord) -> dict[str, Any]:
+    """Return a record as JSON values: ids and times as text (RFC 3339, UTC)."""
+    return {
+        "id": str(record.id),
+        "tenant_id": str(record.tenant_id),
+        "channel": record.channel,
+        "recipient": record.recipient,
+        "content": record.content,
+        "context": record.context,
+        "metadata": record.metadata,
+        "lane": str(record.lane),
+        "mode": record.mode,
+        "status": str(record.status),
+        "delivery_state": str(record.delivery_state),
+        "failure_reason": record.failure_reason or None,
+        "provider": record.provider,
+        "provider_response": record.provider_response,
+        "provider_message_id": record.provider_message_id,
+        "credential_id": str(record.credential_id) if record.credential_id else None,
+        "attempt_count": record.attempt_count,
+        "retry_count": record.retry_count,
+        "max_retries": record.max_retries,
+        "next_attempt_at": None if record.is_final or record.status == Status.SENDING else _time(record.due_at),
+        "scheduled_at": _time(record.scheduled_at),
+        "expires_at": _time(record.expires_at),
+        "sent_at": _time(record.sent_at),
+        "resend_of": str(record.resend_of) if record.resend_of else None,
+        "created_by": record.created_by,
+        "created_at": _time(record.created_at),
+        "updated_at": _time(record.updated_at),
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
