@@ -15,6 +15,7 @@ from typing import Any, Final
 from celery import Celery
 
 from benchmarks import service
+from benchmarks.meter import Meter
 from benchmarks.results import Result, median
 from benchmarks.scene import Scene
 from benchmarks.service import Company
@@ -42,27 +43,31 @@ class Kind:
     content: dict[str, Any]
 
 
+def _template(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
 MAIL = Kind(
     "S1",
     "email",
-    "mail.html",
+    "mail",
     "benchmarks.baselines.tasks.send_mail",
     "'reader' || n || '@example.com'",
     "reader1@example.com",
     ">= 20x (moonshot 45x)",
     20.0,
-    {"subject": _SUBJECT, "html": (_TEMPLATES / "mail.html").read_text(encoding="utf-8")},
+    {"subject": _SUBJECT, "html": _template("mail.html"), "text": _template("mail.txt")},
 )
 TEXT = Kind(
     "S2",
     "sms",
-    "text.txt",
+    "text",
     "benchmarks.baselines.tasks.send_text",
     "'+49151' || (20000000 + n)",
     "+4915120000001",
     ">= 12x (moonshot 25x)",
     12.0,
-    {"body": (_TEMPLATES / "text.txt").read_text(encoding="utf-8").strip()},
+    {"body": _template("text.txt").strip()},
 )
 
 
@@ -77,25 +82,37 @@ def fill(who: Company, kind: Kind, count: int, lane: str = "bulk") -> None:
     service.settle()
 
 
-def send_ours(who: Company, kind: Kind, sink: SinkClient, count: int, *, limit: float = 900) -> float:
-    """Send ``count`` messages; return how many a second. Raises ``BenchmarkFailed`` if the sink's count is not exact."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One round: messages a second, microseconds of processor time each, and how busy others kept the machine."""
+
+    rate: float
+    cpu: float
+    others: float
+
+
+def send_ours(meter: Meter, who: Company, kind: Kind, sink: SinkClient, count: int, *, limit: float = 900) -> Sent:
+    """Send ``count`` messages. Raises ``BenchmarkFailed`` if the sink's count is not exact."""
     service.clear()
     fill(who, kind, count)
     sink.reset()
+    meter.start()
     started = time.monotonic()
     service.start_draining(who, "bulk")
     sink.wait(count, seconds=limit)
     ended = service.wait_for_success(count, seconds=30, who=who)
+    usage = meter.stop()
     _check(kind.name, sink, count)
-    return count / (ended - started)
+    return Sent(count / (ended - started), usage.per_message(count), usage.others)
 
 
-def send_baseline(scene: Scene, kind: Kind, sink: SinkClient, count: int) -> float:
-    """Send ``count`` messages, a task each; return how many a second. Raises ``BenchmarkFailed`` like ``send_ours``."""
+def send_baseline(meter: Meter, scene: Scene, kind: Kind, sink: SinkClient, count: int) -> Sent:
+    """Send ``count`` messages, a task each. Raises ``BenchmarkFailed`` like ``send_ours``."""
     ids = _fill_baseline(scene, kind, count)
     sink.reset()
     with Celery(broker=scene.baseline_environment["REDIS_URL"], set_as_current=False) as app:
         app.conf.task_ignore_result = True
+        meter.start()
         started = time.monotonic()
         for one in ids:
             app.send_task(kind.task, args=[one])
@@ -105,8 +122,9 @@ def send_baseline(scene: Scene, kind: Kind, sink: SinkClient, count: int) -> flo
                 raise BenchmarkFailed(f"{kind.name}: the baseline did not finish")
             time.sleep(0.01)
         ended = time.monotonic()
+    usage = meter.stop()
     _check(f"{kind.name} baseline", sink, count)
-    return count / (ended - started)
+    return Sent(count / (ended - started), usage.per_message(count), usage.others)
 
 
 def run_mail(scene: Scene) -> Result:
@@ -115,11 +133,11 @@ def run_mail(scene: Scene) -> Result:
     result = _run(scene, MAIL, who, scene.smtp)
     if scene.scale.name == "full":  # what a team gets that keeps its connection to the mail server open
         with scene.baseline_worker(REUSE_SMTP_CONNECTION="1") as program:
-            program.wait()
-            send_baseline(scene, MAIL, scene.smtp, 50)
-            kept = send_baseline(scene, MAIL, scene.smtp, scene.scale.baseline_mails)
-        result.details["baseline_with_kept_connection"] = round(kept, 1)
-        result.details["ratio_to_kept_connection"] = round(result.details["ours"] / kept, 2)
+            meter = Meter(scene.stage, [program.wait()])
+            send_baseline(meter, scene, MAIL, scene.smtp, 50)
+            kept = send_baseline(meter, scene, MAIL, scene.smtp, scene.scale.baseline_mails)
+        result.details["baseline_with_kept_connection"] = _figures([kept])
+        result.details["ratio_to_kept_connection"] = round(result.details["ours"]["rate"] / kept.rate, 2)
     return result
 
 
@@ -130,37 +148,47 @@ def run_text(scene: Scene) -> Result:
 
 
 def _run(scene: Scene, kind: Kind, who: Company, sink: SinkClient) -> Result:
-    scale, ours, theirs = scene.scale, [], []
+    scale = scene.scale
+    ours: list[Sent] = []
+    theirs: list[Sent] = []
     worker = service.start_worker(scene.stage)
     try:
         with scene.baseline_worker() as baseline:
-            worker.wait()
-            baseline.wait()
-            send_baseline(scene, kind, sink, 8)  # warm
-            send_ours(who, kind, sink, 50)
+            meters = Meter(scene.stage, [worker.wait()]), Meter(scene.stage, [baseline.wait()])
+            send_baseline(meters[1], scene, kind, sink, max(8, scale.baseline_mails // 5))  # warm
+            send_ours(meters[0], who, kind, sink, 50)
             for _ in range(scale.rounds):
-                theirs.append(send_baseline(scene, kind, sink, scale.baseline_mails))
-                ours.append(send_ours(who, kind, sink, scale.mails))
+                theirs.append(send_baseline(meters[1], scene, kind, sink, scale.baseline_mails))
+                ours.append(send_ours(meters[0], who, kind, sink, scale.mails))
     finally:
         worker.stop()
         service.clear()
-    ratio = median(ours) / median(theirs)
+    our, their = _figures(ours), _figures(theirs)
+    ratio = our["rate"] / their["rate"]
     return Result(
         kind.name,
-        f"{median(ours):,.0f}/s ({scale.mails:,} x {scale.rounds})",
-        f"{median(theirs):,.0f}/s ({scale.baseline_mails:,})",
+        f"{our['rate']:,.0f}/s, {our['cpu_us']:,.0f} us CPU ({scale.mails:,} x {scale.rounds})",
+        f"{their['rate']:,.0f}/s, {their['cpu_us']:,.0f} us CPU",
         ratio,
         kind.target,
         ratio >= kind.first_target,
         {
-            "ours": round(median(ours), 1),
-            "baseline": round(median(theirs), 1),
-            "ours_rates": [round(rate, 1) for rate in ours],
-            "baseline_rates": [round(rate, 1) for rate in theirs],
+            "ours": our,
+            "baseline": their,
+            "cpu_ratio": round(their["cpu_us"] / our["cpu_us"], 2),
             "messages": scale.mails,
             "baseline_messages": scale.baseline_mails,
         },
     )
+
+
+def _figures(sent: list[Sent]) -> dict[str, Any]:
+    return {
+        "rate": round(median([one.rate for one in sent]), 1),
+        "rates": [round(one.rate, 1) for one in sent],
+        "cpu_us": round(median([one.cpu for one in sent]), 1),
+        "machine_busy_with_others": [round(one.others, 2) for one in sent],
+    }
 
 
 def _check(name: str, sink: SinkClient, count: int) -> None:
@@ -184,6 +212,4 @@ def _fill_baseline(scene: Scene, kind: Kind, count: int) -> list[int]:
 
 
 def _pending(scene: Scene) -> int:
-    return int(
-        scene.stage.baseline("SELECT count(*) FROM baselines_campaignrecipient WHERE status <> 'sent'")[0][0]
-    )
+    return int(scene.stage.baseline("SELECT count(*) FROM baselines_campaignrecipient WHERE status <> 'sent'")[0][0])

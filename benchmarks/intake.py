@@ -10,10 +10,11 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from benchmarks import service
 from benchmarks.http_load import Load, Report, generate
+from benchmarks.meter import Meter, Usage
 from benchmarks.results import Result, median
 from benchmarks.scene import Scene
 from benchmarks.stage import BenchmarkFailed, Program
@@ -40,11 +41,19 @@ class Side:
 
     name: str
     load: Load
-    reports: list[Report]
+    meter: Meter
+    reports: list[Report] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
         return median([report.rate for report in self.reports])
+
+    @property
+    def cpu(self) -> float:
+        """Microseconds of processor time a request."""
+        pairs = zip(self.usages, self.reports, strict=True)
+        return median([usage.per_message(report.accepted) for usage, report in pairs])
 
     @property
     def p99(self) -> float:
@@ -65,17 +74,17 @@ def run(scene: Scene) -> Result:
         for _ in range(scene.scale.rounds):
             for baseline in theirs:
                 _clear_baseline(scene)
-                baseline.reports.append(_counted(scene, baseline, _rows_of_baseline))
+                _measure(scene, baseline, _rows_of_baseline)
             for side in ours:
                 service.clear()
-                side.reports.append(_counted(scene, side, _rows))
+                _measure(scene, side, _rows)
     service.clear()
     best, usual = max(ours, key=lambda side: side.rate), max(theirs, key=lambda side: side.rate)
     ratio = best.rate / usual.rate
     return Result(
         "I1",
-        f"{best.rate:,.0f}/s, p50 {best.p50 * 1000:.0f} ms, p99 {best.p99 * 1000:.0f} ms ({best.name})",
-        f"{usual.rate:,.0f}/s ({usual.name})",
+        f"{best.rate:,.0f}/s, p99 {best.p99 * 1000:.0f} ms, {best.cpu:,.0f} us CPU ({best.name})",
+        f"{usual.rate:,.0f}/s, {usual.cpu:,.0f} us CPU ({usual.name})",
         ratio,
         TARGET,
         ratio >= _FIRST_TARGET,
@@ -84,6 +93,8 @@ def run(scene: Scene) -> Result:
                 "rate": round(side.rate, 1),
                 "p50_ms": round(side.p50 * 1000, 2),
                 "p99_ms": round(side.p99 * 1000, 2),
+                "cpu_us": round(side.cpu, 1),
+                "machine_busy_with_others": [round(usage.others, 2) for usage in side.usages],
                 "rates": [round(report.rate, 1) for report in side.reports],
                 "accepted": [report.accepted for report in side.reports],
             }
@@ -103,14 +114,14 @@ def _servers(scene: Scene, process_counts: tuple[int, ...]) -> Iterator[tuple[li
             program, port = service.start_web(scene.stage, processes=count)
             programs.append(program)
             load = Load(port, PATH, BODY, headers, CONNECTIONS, scene.scale.seconds, keys=True)
-            ours.append(Side(f"{count} process{'es' if count > 1 else ''}", load, []))
+            ours.append(Side(f"{count} process{'es' if count > 1 else ''}", load, Meter(scene.stage, [program])))
         token = _baseline_token(scene)
         for kind, options in _BASELINE_KINDS.items():
             program, port = _start_gunicorn(scene, kind, options)
             programs.append(program)
             sent = {"Authorization": f"Token {token}"}
             load = Load(port, "/api/notifications/", BODY, sent, CONNECTIONS, scene.scale.seconds)
-            theirs.append(Side(f"gunicorn {kind}", load, []))
+            theirs.append(Side(f"gunicorn {kind}", load, Meter(scene.stage, [program])))
         for program in programs:
             program.wait()
         yield ours, theirs
@@ -131,17 +142,20 @@ def _start_gunicorn(scene: Scene, kind: str, options: tuple[str, ...]) -> tuple[
     return program, port
 
 
-def _counted(scene: Scene, side: Side, rows: Callable[[Scene], int]) -> Report:
+def _measure(scene: Scene, side: Side, rows: Callable[[Scene], int]) -> None:
+    """One round. Raises ``BenchmarkFailed`` unless the table holds as many rows as answers were 2xx."""
     # Numbers go on from round to round, so that no idempotency key comes twice.
     first = 1_000_000 * (len(side.reports) + 1)
+    side.meter.start()
     report = generate(_timed(side.load, scene.scale.seconds, first))
+    side.usages.append(side.meter.stop())
     if (found := rows(scene)) != report.accepted:
         raise BenchmarkFailed(f"I1 {side.name}: {report.accepted} answers were 2xx, but {found} rows are in the table")
-    return report
+    side.reports.append(report)
 
 
 def _timed(load: Load, seconds: float, first: int = 0) -> Load:
-    return Load(load.port, load.path, load.body, load.headers, load.connections, seconds, 0.0, first, load.keys)
+    return replace(load, seconds=seconds, first=first)
 
 
 def _rows(_: Scene) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks import campaign, service
+from benchmarks.meter import Meter
 from benchmarks.results import Result
 from benchmarks.scene import Scene
 from benchmarks.stage import BenchmarkFailed, Program
@@ -18,11 +19,12 @@ def run(scene: Scene) -> Result:
     count = scene.scale.memory
     who = service.company("rememberers", {"email": service.smtp_credential(scene.smtp.port)})
     worker = service.start_worker(scene.stage, concurrency=1).wait()
+    meter = Meter(scene.stage, [worker])
     try:
-        campaign.send_ours(who, campaign.MAIL, scene.smtp, count)
+        campaign.send_ours(meter, who, campaign.MAIL, scene.smtp, count)
         first = _resident(worker)
         for _ in range(9):
-            campaign.send_ours(who, campaign.MAIL, scene.smtp, count)
+            campaign.send_ours(meter, who, campaign.MAIL, scene.smtp, count)
         second = _resident(worker)
     finally:
         worker.stop()

@@ -68,7 +68,7 @@ class Scene:
 
 @contextmanager
 def scene(scale: Scale, **settings: str) -> Iterator[Scene]:
-    """Start everything that all benchmarks need, migrate both databases, and load Django with the service's settings."""
+    """Start what all benchmarks need, migrate both databases, and load Django with the service's settings."""
     with stage(**settings) as running:
         smtp, http = running.sink("smtp"), running.sink("http")
         ports = {"SINK_SMTP_PORT": str(smtp.port), "SINK_HTTP_PORT": str(http.port)}

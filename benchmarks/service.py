@@ -163,7 +163,9 @@ def start_worker(stage: Stage, *, concurrency: int = 2, **overrides: str) -> Pro
 def start_beat(stage: Stage, **overrides: str) -> Program:
     """Start Celery's beat."""
     environment = {**stage.environment, **overrides}
-    return stage.start("beat", "-m", "celery", "-A", "notification_service", "beat", "--pidfile=", environment=environment)
+    return stage.start(
+        "beat", "-m", "celery", "-A", "notification_service", "beat", "--pidfile=", environment=environment
+    )
 
 
 def start_web(stage: Stage, *, processes: int = 1, **overrides: str) -> tuple[Program, int]:
@@ -182,7 +184,7 @@ def start_web(stage: Stage, *, processes: int = 1, **overrides: str) -> tuple[Pr
 def answers(url: str) -> bool:
     """Whether an HTTP server answers there at all."""
     try:
-        with urllib.request.urlopen(url, timeout=2):
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address
             return True
     except urllib.error.HTTPError:
         return True

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import psutil  # type: ignore[import-untyped]
 import psycopg
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -67,6 +68,12 @@ class Stage:
         program = Program(name, process, ready, seconds, stop_signal, self.directory / f"{name}.log")
         self._stack.callback(program.stop)
         return program
+
+    def server_pids(self) -> list[int]:
+        """Return the process ids of PostgreSQL (its postmaster) and Redis."""
+        children = psutil.Process().children()
+        ports = (f"port={self.postgres.port}", str(self.redis.directory))
+        return [child.pid for child in children if any(port in " ".join(child.cmdline()) for port in ports)]
 
     def sink(self, kind: str) -> SinkClient:
         """Start a sink (``smtp`` or ``http``) and return its client when it answers."""

@@ -11,7 +11,6 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.html import strip_tags
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
@@ -28,10 +27,10 @@ def deliver(notification_id: int) -> None:
 def send_mail(recipient_id: int) -> None:
     """Send one campaign mail and note it in the ledger."""
     recipient = CampaignRecipient.objects.select_related("campaign").get(pk=recipient_id)
-    html = render_to_string(recipient.campaign.template, recipient.context)
+    html = render_to_string(f"{recipient.campaign.template}.html", recipient.context)
     message = EmailMultiAlternatives(
         recipient.campaign.subject.replace("{{ name }}", recipient.context["name"]),
-        strip_tags(html),
+        render_to_string(f"{recipient.campaign.template}.txt", recipient.context),
         to=[recipient.address],
         headers={"X-Notification-ID": str(recipient.pk)},
         connection=_kept_connection() if settings.REUSE_SMTP_CONNECTION else None,
@@ -46,7 +45,7 @@ def send_mail(recipient_id: int) -> None:
 def send_text(recipient_id: int) -> None:
     """Send one text message through the vendor's SDK and note it in the ledger."""
     recipient = CampaignRecipient.objects.select_related("campaign").get(pk=recipient_id)
-    body = render_to_string(recipient.campaign.template, recipient.context)
+    body = render_to_string(f"{recipient.campaign.template}.txt", recipient.context)
     sent = _twilio().messages.create(to=recipient.address, from_=settings.TWILIO_FROM, body=body)
     recipient.status, recipient.sent_at, recipient.provider_message_id = "sent", timezone.now(), sent.sid or ""
     recipient.save(update_fields=["status", "sent_at", "provider_message_id"])
