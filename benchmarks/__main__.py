@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--quick] [I1 S1 …]``, ``python -m benchmarks profile I1|S1``, ``python -m benchmarks soak``."""
+"""``python -m benchmarks [--quick] [I1 S1 …]``; also ``… profile I1|S1`` and ``… soak``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ BENCHMARKS = {
     "I1": ("intake", "run"),
     "S1": ("campaign", "run_mail"),
     "S2": ("campaign", "run_text"),
-    "S3": ("kills", "run"),
     "S4": ("fairness", "run"),
+    "S3": ("kills", "run"),
     "M1": ("memory", "run"),
 }
 #: What a benchmark needs that the service may not have yet: a channel.
@@ -57,12 +57,13 @@ def _run(names: list[str], scale: Scale, directory: Path) -> int:
     with scene(scale) as running:
         _say(results.heading())
         for name in names:
+            begun = time.monotonic()
             try:
                 result = _one(name, running)
             except BenchmarkFailed as error:
                 failed += 1
                 result = results.Result(name, f"FAILED: {error}", "", None, "", False)
-            _say(results.line(result, scale=scale.name))
+            _say(f"{results.line(result, scale=scale.name)}  {time.monotonic() - begun:.0f} s")
             if result.ratio is not None or result.details:
                 results.save(result, scale=scale.name, directory=directory)
     _say(f"{time.monotonic() - started:.0f} s, {scale.name} scale, results in {directory}")

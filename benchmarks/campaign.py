@@ -131,11 +131,13 @@ def run_mail(scene: Scene) -> Result:
     """S1."""
     who = service.company("readers", {"email": service.smtp_credential(scene.smtp.port)})
     result = _run(scene, MAIL, who, scene.smtp)
-    if scene.scale.name == "full":  # what a team gets that keeps its connection to the mail server open
-        with scene.baseline_worker(REUSE_SMTP_CONNECTION="1") as program:
-            meter = Meter(scene.stage, [program.wait()])
-            send_baseline(meter, scene, MAIL, scene.smtp, 50)
-            kept = send_baseline(meter, scene, MAIL, scene.smtp, scene.scale.baseline_mails)
+    if scene.scale.is_full:  # what a team gets that keeps its connection to the mail server open
+        scene.release()
+        program = scene.start_baseline_worker(REUSE_SMTP_CONNECTION="1").wait()
+        meter = Meter(scene.stage, [program])
+        send_baseline(meter, scene, MAIL, scene.smtp, 50)
+        kept = send_baseline(meter, scene, MAIL, scene.smtp, scene.scale.baseline_mails)
+        program.stop()
         result.details["baseline_with_kept_connection"] = _figures([kept])
         result.details["ratio_to_kept_connection"] = round(result.details["ours"]["rate"] / kept.rate, 2)
     return result
@@ -151,23 +153,23 @@ def _run(scene: Scene, kind: Kind, who: Company, sink: SinkClient) -> Result:
     scale = scene.scale
     ours: list[Sent] = []
     theirs: list[Sent] = []
-    worker = service.start_worker(scene.stage)
-    try:
-        with scene.baseline_worker() as baseline:
-            meters = Meter(scene.stage, [worker.wait()]), Meter(scene.stage, [baseline.wait()])
-            send_baseline(meters[1], scene, kind, sink, max(8, scale.baseline_mails // 5))  # warm
-            send_ours(meters[0], who, kind, sink, 50)
-            for _ in range(scale.rounds):
-                theirs.append(send_baseline(meters[1], scene, kind, sink, scale.baseline_mails))
-                ours.append(send_ours(meters[0], who, kind, sink, scale.mails))
-    finally:
-        worker.stop()
-        service.clear()
+    baseline = scene.keep("baseline-worker", scene.start_baseline_worker)
+    worker = scene.keep("worker", lambda: service.start_worker(scene.stage))
+    our_meter, their_meter = Meter(scene.stage, [worker.wait()]), Meter(scene.stage, [baseline.wait()])
+    # A first round of each, to warm up and to see how many fit into a round.
+    their_try = send_baseline(their_meter, scene, kind, sink, min(40, scale.baseline_mails))
+    our_try = send_ours(our_meter, who, kind, sink, min(500, scale.mails))
+    their_count = scale.count(scale.baseline_mails, their_try.rate)
+    our_count = scale.count(scale.mails, our_try.rate)
+    for _ in range(scale.rounds):
+        theirs.append(send_baseline(their_meter, scene, kind, sink, their_count))
+        ours.append(send_ours(our_meter, who, kind, sink, our_count))
+    service.clear()
     our, their = _figures(ours), _figures(theirs)
     ratio = our["rate"] / their["rate"]
     return Result(
         kind.name,
-        f"{our['rate']:,.0f}/s, {our['cpu_us']:,.0f} us CPU ({scale.mails:,} x {scale.rounds})",
+        f"{our['rate']:,.0f}/s, {our['cpu_us']:,.0f} us CPU ({our_count:,} x {scale.rounds})",
         f"{their['rate']:,.0f}/s, {their['cpu_us']:,.0f} us CPU",
         ratio,
         kind.target,
@@ -176,8 +178,8 @@ def _run(scene: Scene, kind: Kind, who: Company, sink: SinkClient) -> Result:
             "ours": our,
             "baseline": their,
             "cpu_ratio": round(their["cpu_us"] / our["cpu_us"], 2),
-            "messages": scale.mails,
-            "baseline_messages": scale.baseline_mails,
+            "messages": our_count,
+            "baseline_messages": their_count,
         },
     )
 

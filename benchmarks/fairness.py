@@ -37,21 +37,20 @@ def run(scene: Scene) -> Result:
     urgent = service.company("urgent", credential)
     service.clear()
     web, port = service.start_web(scene.stage)
-    worker = service.start_worker(scene.stage)
+    worker = scene.keep("worker", lambda: service.start_worker(scene.stage))
     details: dict[str, object] = {"every_s": _EVERY}
     try:
         web.wait()
         worker.wait()
         _delays(scene, urgent, port, 0.5)  # warm
         idle = _delays(scene, urgent, port, scene.scale.critical_seconds)
-        crowds = {1: "busy"} if scene.scale.name != "full" else {1: "busy", 4: "busy_4_campaigns"}
+        crowds = {1: "busy", 4: "busy_4_campaigns"} if scene.scale.is_full else {1: "busy"}
         busy: dict[str, list[float]] = {}
         for tenants, name in crowds.items():
             others = [service.company(f"crowd-{tenants}-{n}", credential) for n in range(tenants)]
             busy[name] = _while_draining(scene, urgent, others, port)
     finally:
         web.stop()
-        worker.stop()
         service.clear()
     for name, delays in {"idle": idle, **busy}.items():
         details[name] = {

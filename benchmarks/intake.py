@@ -66,9 +66,9 @@ class Side:
 
 def run(scene: Scene) -> Result:
     """Measure both sides in turn."""
-    quick = scene.scale.name != "full"
-    process_counts = (2,) if quick else (1, 2)
-    with _servers(scene, process_counts) as (ours, theirs):
+    process_counts = (1, 2) if scene.scale.is_full else (2,)
+    kinds = ("sync", "gthread") if scene.scale.is_full else ("gthread",)  # the better one of earlier full runs
+    with _servers(scene, process_counts, kinds) as (ours, theirs):
         for side in (*ours, *theirs):
             generate(_timed(side.load, 0.3))  # warm
         for _ in range(scene.scale.rounds):
@@ -104,7 +104,9 @@ def run(scene: Scene) -> Result:
 
 
 @contextmanager
-def _servers(scene: Scene, process_counts: tuple[int, ...]) -> Iterator[tuple[list[Side], list[Side]]]:
+def _servers(
+    scene: Scene, process_counts: tuple[int, ...], kinds: tuple[str, ...]
+) -> Iterator[tuple[list[Side], list[Side]]]:
     programs: list[Program] = []
     ours, theirs = [], []
     who = service.company(f"intake-{secrets.token_hex(3)}", {"email": service.smtp_credential(scene.smtp.port)})
@@ -116,8 +118,8 @@ def _servers(scene: Scene, process_counts: tuple[int, ...]) -> Iterator[tuple[li
             load = Load(port, PATH, BODY, headers, CONNECTIONS, scene.scale.seconds, keys=True)
             ours.append(Side(f"{count} process{'es' if count > 1 else ''}", load, Meter(scene.stage, [program])))
         token = _baseline_token(scene)
-        for kind, options in _BASELINE_KINDS.items():
-            program, port = _start_gunicorn(scene, kind, options)
+        for kind in kinds:
+            program, port = _start_gunicorn(scene, kind, _BASELINE_KINDS[kind])
             programs.append(program)
             sent = {"Authorization": f"Token {token}"}
             load = Load(port, "/api/notifications/", BODY, sent, CONNECTIONS, scene.scale.seconds)

@@ -40,7 +40,7 @@ class _Killer:
                 with suppress(psutil.Error):
                     process.kill()
             self.worker.process.wait()
-            self.worker = service.start_worker(self.scene.stage, **_SETTINGS)
+            self.worker = service.start_worker(self.scene.stage, _SETTINGS)
             return
         if busiest := self._busiest(parent):
             self.kills.append("pool process")
@@ -58,19 +58,20 @@ def run(scene: Scene) -> Result:
     """Send, kill, and count."""
     count, kills = scene.scale.killed_mails, scene.scale.kills
     who = service.company("survivors", {"email": service.smtp_credential(scene.smtp.port)})
+    scene.release()  # another worker would do the work of one that was killed
     service.clear()
     campaign.fill(who, campaign.MAIL, count)
     scene.smtp.reset()
     scene.smtp.fault(delay=_DELAY)
-    beat = service.start_beat(scene.stage, **_SETTINGS)
-    killer = _Killer(scene, service.start_worker(scene.stage, **_SETTINGS).wait())
+    killer = _Killer(scene, service.start_worker(scene.stage, _SETTINGS).wait())
     started = time.monotonic()
+    service.start_draining(who, "bulk")
+    beat = service.start_beat(scene.stage, _SETTINGS)  # not before: its sweeper would start the draining
     try:
-        service.start_draining(who, "bulk")
         points = sorted(random.uniform(0.02, 0.8) for _ in range(kills))  # noqa: S311 - no secret
         for number, point in enumerate(points, start=1):
             scene.smtp.wait(int(point * count), seconds=180)
-            killer.kill(whole=scene.scale.name == "full" and number % 3 == 0)
+            killer.kill(whole=scene.scale.is_full and number % 3 == 0)
         found = _wait_for_ends(count, seconds=240)
         took = time.monotonic() - started
     finally:

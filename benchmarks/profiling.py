@@ -139,7 +139,7 @@ def _merged(profiles: list[cProfile.Profile]) -> pstats.Stats:
     stats: pstats.Stats | None = None
     for profile in profiles:
         profile.create_stats()
-        if profile.stats:  # type: ignore[attr-defined]
+        if profile.stats:
             stats = stats.add(profile) if stats else pstats.Stats(profile)
     if stats is None:
         raise RuntimeError("no thread was profiled")
@@ -148,7 +148,7 @@ def _merged(profiles: list[cProfile.Profile]) -> pstats.Stats:
 
 def _table(stats: pstats.Stats, order: str, count: int) -> str:
     out = io.StringIO()
-    entries: dict[tuple[str, int, str], tuple[Any, ...]] = stats.stats  # type: ignore[attr-defined]
+    entries: dict[tuple[str, int, str], tuple[Any, ...]] = stats.stats
     column = 2 if order == "tottime" else 3
     out.write(f"\n{'own us' if column == 2 else 'cumul. us':>10} {'calls':>8}  by {order}, a message\n")
     finished = [item for item in entries.items() if item[0][2] not in _UNFINISHED]

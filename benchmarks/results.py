@@ -56,12 +56,12 @@ def line(result: Result, *, scale: str) -> str:
     last = _last_committed(result.name, scale)
     was = f"{last['ratio']:.2f}x" if last and last.get("ratio") is not None else "-"
     ratio = "-" if result.ratio is None else f"{result.ratio:.2f}x"
-    return f"{result.name:<4}{result.ours:<52} {result.baseline:<38}{ratio:>8}  {result.target:<27}{met:<9}last {was}"
+    return f"{result.name:<5}{result.ours:<52} {result.baseline:<38}{ratio:>8}  {result.target:<27}{met:<9}last {was}"
 
 
 def heading() -> str:
     """Return the line above the others."""
-    return f"{'name':<4}{'ours':<52} {'baseline':<38}{'ratio':>8}  {'target':<27}{'met?':<9}last committed ratio"
+    return f"{'name':<5}{'ours':<52} {'baseline':<38}{'ratio':>8}  {'target':<27}{'met?':<9}last committed ratio"
 
 
 def save(result: Result, *, scale: str, directory: Path = DIRECTORY) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -20,11 +20,14 @@ _BASELINE_WORKER = "baseline@worker"
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is sent. ``rounds`` of baseline and ours in turn; the median counts."""
+    """How much is sent. ``rounds`` of baseline and ours in turn; the median counts.
+
+    The quick scale sends what a side can in ``seconds``, and no more than the given number.
+    """
 
     name: str
     rounds: int
-    seconds: float  # of a round of requests
+    seconds: float  # of a round
     mails: int
     baseline_mails: int
     kills: int
@@ -33,9 +36,18 @@ class Scale:
     bulk: int
     memory: int  # sends before the first look at a worker's memory; the second look is after ten times as many
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is cut short."""
+        return self.name == "full"
+
+    def count(self, most: int, rate: float) -> int:
+        """Return how many messages a side sends a round, given how many a second it managed when it was tried."""
+        return min(most, max(50, int(rate * self.seconds))) if self.name == "quick" else most
+
 
 TINY = Scale("tiny", 1, 0.4, 60, 8, 1, 300, 0.5, 300, 50)
-QUICK = Scale("quick", 2, 1.5, 6_000, 200, 2, 3_000, 2.0, 25_000, 0)
+QUICK = Scale("quick", 2, 1.0, 6_000, 300, 2, 2_000, 1.5, 15_000, 0)
 FULL = Scale("full", 3, 10.0, 100_000, 4_000, 10, 100_000, 20.0, 300_000, 100_000)
 SCALES = {scale.name: scale for scale in (TINY, QUICK, FULL)}
 
@@ -50,20 +62,29 @@ class Scene:
     http: SinkClient
     baseline_environment: dict[str, str] = field(repr=False)
 
-    @contextmanager
-    def baseline_worker(self, **overrides: str) -> Iterator[Program]:
-        """Run the baselines' Celery worker with two processes, and stop it at the end; it may still be starting."""
-        program = self.stage.start(
+    kept: dict[str, Program] = field(default_factory=dict)
+
+    def keep(self, name: str, start: Callable[[], Program]) -> Program:
+        """Return the program of that name, started if it does not run; it stays for other benchmarks."""
+        if name not in self.kept or self.kept[name].process.poll() is not None:
+            self.kept[name] = start()
+        return self.kept[name]
+
+    def release(self) -> None:
+        """Stop what was kept."""
+        for program in self.kept.values():
+            program.stop()
+        self.kept = {}
+
+    def start_baseline_worker(self, **overrides: str) -> Program:
+        """Start the baselines' Celery worker with two processes; it may still be starting."""
+        return self.stage.start(
             "baseline-worker",
             *("-m", "celery", "-A", "benchmarks.baselines", "worker", "--concurrency=2"),
             *(f"--hostname={_BASELINE_WORKER}", "--loglevel=WARNING"),
             environment={**self.baseline_environment, **overrides},
             ready=lambda: worker_ready(self.baseline_environment["REDIS_URL"], _BASELINE_WORKER),
         )
-        try:
-            yield program
-        finally:
-            program.stop()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import redis
-from django.conf import settings
+from django.conf import settings as service_settings
 from django.db import connection
 from django.utils import timezone
 
@@ -33,6 +33,7 @@ from tenants.permissions import API_KEY_SCOPES
 
 _TABLES = "notification_record, attempt, record_event, idempotency_key"
 _WORKER = "bench@worker"
+_NO_SETTINGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def fill(who: Company, count: int, new: NewRecord, *, recipient: str, number: st
     with tenant_scope(who.id):
         later = timezone.now() + timedelta(hours=1)  # scheduled, so that its acceptance wakes nobody
         (first,) = accept_many(who.caller, [replace(new, scheduled_at=later)])
-        columns = [field.column for field in type(first)._meta.concrete_fields]
+        columns = [str(field.column) for field in type(first)._meta.concrete_fields]
         own = {
             "id": "uuidv7()",
             "recipient": recipient,
@@ -119,7 +120,7 @@ def settle() -> None:
 
 def forget_tokens() -> None:
     """Delete drain tokens that nobody is going to work off, as their time-out would."""
-    client = redis.Redis.from_url(settings.REDIS_URL)
+    client = redis.Redis.from_url(service_settings.REDIS_URL)
     for key in client.scan_iter("tenant:*:drain:*"):
         client.delete(key)
     client.close()
@@ -149,33 +150,30 @@ def wait_for_success(count: int, *, seconds: float, who: Company | None = None) 
     return time.monotonic()
 
 
-def start_worker(stage: Stage, *, concurrency: int = 2, **overrides: str) -> Program:
+def start_worker(stage: Stage, settings: Mapping[str, str] = _NO_SETTINGS, *, concurrency: int = 2) -> Program:
     """Start a Celery worker for all lanes, as ``make up`` does."""
     return stage.start(
         "worker",
         *("-m", "celery", "-A", "notification_service", "worker", "--queues=critical,normal,bulk,control"),
         *(f"--concurrency={concurrency}", f"--hostname={_WORKER}"),
-        environment={**stage.environment, **overrides},
+        environment={**stage.environment, **settings},
         ready=lambda: worker_ready(stage.environment["REDIS_URL"], _WORKER),
     )
 
 
-def start_beat(stage: Stage, **overrides: str) -> Program:
+def start_beat(stage: Stage, settings: Mapping[str, str] = _NO_SETTINGS) -> Program:
     """Start Celery's beat."""
-    environment = {**stage.environment, **overrides}
-    return stage.start(
-        "beat", "-m", "celery", "-A", "notification_service", "beat", "--pidfile=", environment=environment
-    )
+    command = ("-m", "celery", "-A", "notification_service", "beat", "--pidfile=")
+    return stage.start("beat", *command, environment={**stage.environment, **settings})
 
 
-def start_web(stage: Stage, *, processes: int = 1, **overrides: str) -> tuple[Program, int]:
+def start_web(stage: Stage, *, processes: int = 1) -> tuple[Program, int]:
     """Start the service's web server; return it and its port."""
     (port,) = free_ports(1)
     bind = ["--host=127.0.0.1", f"--port={port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
     program = stage.start(
         f"web-{processes}",
         *("-m", "uvicorn", "notification_service.asgi:application", *bind, f"--workers={processes}"),
-        environment={**stage.environment, **overrides},
         ready=lambda: answers(f"http://127.0.0.1:{port}/health"),
     )
     return program, port
