@@ -194,6 +194,8 @@ RETRY_LIMIT: int = env.int("RETRY_LIMIT", default=3)
 RETRY_BASE_SECONDS: float = env.float("RETRY_BASE_SECONDS", default=60.0)
 # A claimed record whose worker is not heard of for this long is given to another worker.
 LEASE_SECONDS: int = env.int("LEASE_SECONDS", default=30)
+# Worker processes that may send for one lane of one tenant at the same time.
+TENANT_CONCURRENCY: int = env.int("TENANT_CONCURRENCY", default=4)
 DRAIN_CHUNK: int = env.int("DRAIN_CHUNK", default=500)
 SWEEP_SECONDS: float = env.float("SWEEP_SECONDS", default=5.0)
 # How long a record of a lane may wait before it ends as failed/expired, when the caller does not say.

@@ -8,11 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.magic import RULES
 from sandbox.store import Filters, Store
 
 STORE = web.AppKey("store", Store)
 SMTP_ADDRESS = web.AppKey("smtp_address", str)
+#: Magic recipients of the mail server and of all vendors, as they are shown.
+MAGIC: web.AppKey[list[dict[str, str]]] = web.AppKey("magic", list)
 
 DEFAULT_LIMIT = 50
 LARGEST_LIMIT = 1_000
@@ -127,6 +128,6 @@ async def get_filters(request: web.Request) -> web.Response:
 
 
 @routes.get("/api/magic")
-async def get_magic(_: web.Request) -> web.Response:
+async def get_magic(request: web.Request) -> web.Response:
     """Return the magic recipients."""
-    return web.json_response({"rules": [rule.as_dict() for rule in RULES.values()]})
+    return web.json_response({"rules": request.app[MAGIC]})

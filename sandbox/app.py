@@ -9,8 +9,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from sandbox import api
+from sandbox.callbacks import run_callbacks
+from sandbox.magic import RULES
 from sandbox.store import Store
-from sandbox.vendors import vendor_routes
+from sandbox.vendors import vendor_routes, vendor_rules
 
 BODY_LIMIT = 25 * 2**20  # bytes
 
@@ -66,6 +68,8 @@ def create_app(store: Store, smtp_address: str) -> web.Application:
     app = web.Application(middlewares=[plain_errors], client_max_size=BODY_LIMIT)
     app[api.STORE] = store
     app[api.SMTP_ADDRESS] = smtp_address
+    app[api.MAGIC] = [*(rule.as_dict() for rule in RULES.values()), *vendor_rules()]
+    app.cleanup_ctx.append(run_callbacks)
     for path in _FILES:
         app.router.add_get(path, _file)
     app.add_routes(api.routes)

@@ -55,10 +55,10 @@ class NetworkPolicy:
         """Build a policy from CIDR strings. Raises ``ValueError`` naming the network that is not one."""
         return cls(tuple(ipaddress.ip_network(text.strip()) for text in networks))
 
-    def permits(self, address: IPAddress) -> bool:
-        """Return whether an address is public or inside an allowed network."""
+    def permits(self, address: IPAddress, *, clear_text: bool = False) -> bool:
+        """Return whether an address is public or inside an allowed network; for clear text only the latter counts."""
         plain = getattr(address, "ipv4_mapped", None) or address
-        return is_public(address) or any(
+        return (not clear_text and is_public(address)) or any(
             plain.version == network.version and plain in network for network in self.allowed_networks
         )
 

@@ -95,7 +95,7 @@ class EmailChannel(Channel):
 
     key: ClassVar[str] = "email"
     label: ClassVar[str] = "Email"
-    providers: ClassVar[tuple[str, ...]] = ("smtp", "console")
+    providers: ClassVar[tuple[str, ...]] = ("smtp", "sendgrid", "console")
     content: ClassVar[type[BaseModel]] = EmailContent
 
     def normalise_address(self, address: str, *, region: str | None = None) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications.credentials import services
+from notifications.credentials.circuit import circuits
 from notifications.credentials.models import Credential, CredentialStatus
 from tenants.api.views import ServiceView, TenantView
 from tenants.permissions import Permission
@@ -36,13 +37,28 @@ class CredentialIn(serializers.Serializer[Any]):
     provider = serializers.CharField(max_length=32, required=False)
     name = serializers.CharField(max_length=255, required=False, allow_blank=True)
     credentials = serializers.DictField(help_text="What the provider needs; its fields depend on the provider.")
-    position = serializers.IntegerField(min_value=0, max_value=1000, required=False)
+    position = serializers.IntegerField(
+        min_value=0, max_value=1000, required=False, help_text="The lowest is tried first; the next when it fails."
+    )
+    weight = serializers.IntegerField(
+        min_value=1, max_value=100, required=False, help_text="Share among credentials of the same position."
+    )
+    rate_limit = serializers.IntegerField(
+        min_value=1, max_value=100_000, required=False, help_text="Messages a second; the rest waits."
+    )
     enabled = serializers.BooleanField(required=False)
+
+
+class CircuitOut(serializers.Serializer[Any]):
+    state = serializers.ChoiceField(choices=["closed", "open", "half_open"])
+    failures = serializers.IntegerField(help_text="In a row.")
+    open_until = serializers.DateTimeField(allow_null=True)
 
 
 class CredentialOut(serializers.ModelSerializer[Credential]):
     credentials = serializers.SerializerMethodField()
     enabled = serializers.SerializerMethodField()
+    health = serializers.SerializerMethodField()
 
     class Meta:
         model = Credential
@@ -54,7 +70,10 @@ class CredentialOut(serializers.ModelSerializer[Credential]):
             "name",
             "credentials",
             "position",
+            "weight",
+            "rate_limit",
             "enabled",
+            "health",
             "status",
             "status_detail",
             "status_changed_at",
@@ -68,6 +87,12 @@ class CredentialOut(serializers.ModelSerializer[Credential]):
 
     def get_enabled(self, credential: Credential) -> bool:
         return credential.status != CredentialStatus.DISABLED
+
+    @extend_schema_field(CircuitOut)
+    def get_health(self, credential: Credential) -> dict[str, Any]:
+        """The circuit: open while the provider keeps failing and is left alone."""
+        found = circuits(credential.tenant_id, [credential.id])[credential.id]
+        return {"state": found.state, "failures": found.failures, "open_until": found.open_until}
 
 
 class CheckStepOut(serializers.Serializer[Any]):

@@ -27,6 +27,10 @@ class Credential(TenantModel):
     provider = models.CharField(max_length=32)
     payload_encrypted = models.BinaryField()
     position = models.PositiveSmallIntegerField(default=0)
+    # Among those of the same position: how often it is tried first, in proportion.
+    weight = models.PositiveSmallIntegerField(default=1)
+    # Messages a second; null for no limit.
+    rate_limit = models.PositiveIntegerField(null=True)
     status = models.CharField(max_length=16, choices=CredentialStatus, default=CredentialStatus.ACTIVE)
     # Why the engine paused it, in the provider's own words.
     status_detail = models.CharField(max_length=500, blank=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import orjson
@@ -21,6 +19,7 @@ from notification_service.lib.masking import is_masked, mask
 from notification_service.lib.net import NetworkPolicy
 from notification_service.lib.scope import current_tenant_id, tenant_scope
 from notifications.channels.registry import channels
+from notifications.credentials import circuit
 from notifications.credentials.hooks import credential_usable
 from notifications.credentials.models import Credential, CredentialStatus
 from notifications.providers.base import CheckResult, CredentialSchema, Provider, field_errors
@@ -33,15 +32,6 @@ _SEEN_SECONDS = 2.0
 _seen: dict[tuple[UUID, str], float] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class UsableCredential:
-    """A credential in clear, ready to be handed to its provider. ``id`` is None for the sandbox's."""
-
-    id: UUID | None
-    provider: str
-    payload: CredentialSchema = field(repr=False)
-
-
 def create_credential(
     caller: Caller,
     *,
@@ -50,17 +40,21 @@ def create_credential(
     provider: str | None = None,
     name: str = "",
     position: int = 0,
+    weight: int = 1,
+    rate_limit: int | None = None,
     enabled: bool = True,
 ) -> Credential:
     """Store a credential. ``provider`` defaults to the channel's first. Raises ``InvalidInput`` naming the field."""
     provider = _provider_for(channel, provider)
-    valid = _validate(provider, _unmask(payload, {}))
+    valid = valid_payload(provider, _unmask(payload, {}))
     credential = Credential(
         tenant_id=caller.required_tenant_id(),
         channel=channel,
         provider=provider,
         name=name or providers.get(provider).label,
         position=position,
+        weight=weight,
+        rate_limit=rate_limit,
         status=CredentialStatus.ACTIVE if enabled else CredentialStatus.DISABLED,
         status_changed_at=timezone.now(),
     )
@@ -80,6 +74,8 @@ def update_credential(
     provider: str | None = None,
     name: str | None = None,
     position: int | None = None,
+    weight: int | None = None,
+    rate_limit: int | None = None,
     enabled: bool | None = None,
 ) -> Credential:
     """Change a credential; ``merge`` keeps fields of the payload that are not given.
@@ -97,11 +93,12 @@ def update_credential(
     if payload is not None:
         known = decrypt(credential).reveal() if credential.provider == before["provider"] else {}
         sent = _unmask(payload, known)
-        _encrypt(credential, _validate(credential.provider, {**known, **sent} if merge else sent))
+        _encrypt(credential, valid_payload(credential.provider, {**known, **sent} if merge else sent))
     if name is not None:
         credential.name = name
-    if position is not None:
-        credential.position = position
+    for field, value in (("position", position), ("weight", weight), ("rate_limit", rate_limit)):
+        if value is not None:
+            setattr(credential, field, value)
     status = credential.status
     if enabled is False:
         status = CredentialStatus.DISABLED
@@ -118,6 +115,7 @@ def update_credential(
         after=describe(credential),
         payload_changed=payload is not None,
     )
+    circuit.reset(credential.tenant_id, credential.id)
     _announce(credential)
     return credential
 
@@ -181,19 +179,6 @@ def pause_credential(tenant_id: UUID, credential_id: UUID, *, because: str) -> N
     )
 
 
-def choose_credential(tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
-    """Return the credential to send with, or None if the tenant has none that is active. Needs the tenant's scope.
-
-    Test traffic goes to the sandbox, whatever the tenant has.
-    """
-    if mode == "test":
-        return _sandbox_credential(channel)
-    credential = Credential.objects.filter(channel=channel, status=CredentialStatus.ACTIVE).first()
-    if credential is None:
-        return None
-    return UsableCredential(credential.id, credential.provider, decrypt(credential))
-
-
 def require_credential(channel: str, mode: Mode) -> None:
     """Raise ``Conflict`` if the tenant has nothing at all to send with on this channel. Needs the tenant's scope."""
     if mode == "test":
@@ -236,6 +221,8 @@ def describe(credential: Credential) -> dict[str, Any]:
         "channel": credential.channel,
         "provider": credential.provider,
         "position": credential.position,
+        "weight": credential.weight,
+        "rate_limit": credential.rate_limit,
         "status": str(credential.status),
         "settings": masked_payload(credential),
     }
@@ -288,7 +275,8 @@ def _unmask(payload: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, A
     return {name: known[name] if is_masked(value) else value for name, value in payload.items()}
 
 
-def _validate(provider: str, payload: Mapping[str, Any]) -> CredentialSchema:
+def valid_payload(provider: str, payload: Mapping[str, Any]) -> CredentialSchema:
+    """Return a payload that fits the provider's schema. Raises ``InvalidInput`` naming the fields."""
     try:
         return providers.get(provider).schema.model_validate(dict(payload))
     except ValidationError as error:
@@ -313,20 +301,3 @@ def _set_status(credential: Credential, status: str, detail: str = "") -> None:
 def _announce(credential: Credential) -> None:
     if credential.status == CredentialStatus.ACTIVE:
         credential_usable(credential.tenant_id, credential.channel)
-
-
-def _sandbox_credential(channel: str) -> UsableCredential | None:
-    if channel != "email":
-        return None
-    if not settings.SANDBOX_SMTP_URL:
-        return UsableCredential(None, "console", _validate("console", {}))
-    url = urlsplit(settings.SANDBOX_SMTP_URL)
-    payload = {
-        "host": url.hostname,
-        "port": url.port or 25,
-        "security": "none",
-        "username": unquote(url.username or "") or None,
-        "password": unquote(url.password or "") or None,
-        "from_email": "test@example.com",
-    }
-    return UsableCredential(None, "smtp", _validate("smtp", payload))

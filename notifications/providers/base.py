@@ -11,8 +11,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
@@ -68,7 +70,8 @@ class SendResult:
 
     ``ambiguous`` marks a failure after which the provider may nevertheless have taken the message
     (the connection broke between the last byte and the answer): only then can a retry deliver twice.
-    ``retry_after`` is in seconds, as the provider asked for.
+    ``retry_after`` is in seconds, as the provider asked for. ``dead_address`` says that this address will never take a
+    message again (an uninstalled app, an expired subscription): the engine deactivates the device that has it.
     """
 
     accepted: bool
@@ -79,6 +82,7 @@ class SendResult:
     retryable: bool = False
     retry_after: float | None = None
     ambiguous: bool = False
+    dead_address: bool = False
 
     @classmethod
     def success(cls, *, code: str = "", response: str = "", provider_message_id: str = "") -> SendResult:
@@ -95,6 +99,7 @@ class SendResult:
         retryable: bool | None = None,
         retry_after: float | None = None,
         ambiguous: bool = False,
+        dead_address: bool = False,
     ) -> SendResult:
         """The provider did not take the message; ``retryable`` defaults to what the reason says."""
         return cls(
@@ -105,6 +110,7 @@ class SendResult:
             retryable=reason.retryable if retryable is None else retryable,
             retry_after=retry_after,
             ambiguous=ambiguous,
+            dead_address=dead_address,
         )
 
 
@@ -159,6 +165,50 @@ class CheckResult:
     duration_ms: int = 0
 
 
+#: What became of a message after the provider took it.
+ReceiptState = Literal["delivered", "opened", "clicked", "bounced", "complained", "undeliverable", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a provider reports about a message that it took.
+
+    ``record_id`` is there if the provider gives our reference back: then the receipt finds its record even if it
+    arrives before ``provider_message_id`` was stored. ``suppress`` asks that ``address`` gets no more messages.
+    ``price`` is a decimal number as the provider wrote it, in ``currency`` (ISO 4217).
+    """
+
+    provider_message_id: str
+    state: ReceiptState
+    occurred_at: datetime
+    record_id: UUID | None = None
+    reason: FailureReason | None = None
+    code: str = ""
+    detail: str = ""
+    address: str = ""
+    suppress: bool = False
+    price: str = ""
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRequest:
+    """A provider's call to us, as it came in: the whole public URL, the headers and the raw body."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """Return a header whatever its case, or an empty text."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers.items() if key.lower() == wanted), "")
+
+    def form(self) -> list[tuple[str, str]]:
+        """Return the fields of a form body in order, empty ones too. Raises ``ValueError`` if it is not UTF-8."""
+        return parse_qsl(self.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=200)
+
+
 #: Called exactly once per message, as soon as its result is known, from the event loop that sends.
 OnResult = Callable[[OutgoingMessage, SendResult], None]
 
@@ -176,12 +226,19 @@ class Provider(ABC, Generic[C]):
     label: ClassVar[str]
     channel: ClassVar[str]
     schema: ClassVar[type[CredentialSchema]]
+    #: Whether a tenant must store a credential before this provider can be used; if not, ``schema`` takes ``{}``.
+    needs_credential: ClassVar[bool] = True
     #: How many messages of one chunk are in flight at the same time.
     concurrency: ClassVar[int] = 32
 
     def __init__(self, *, network_policy: NetworkPolicy = PUBLIC_ONLY) -> None:
         #: Which addresses a host that a tenant supplied may have.
         self.network_policy = network_policy
+
+    @classmethod
+    def takes(cls, recipient: str) -> bool:
+        """Whether a normalised address is of the kind that this provider sends to, where a channel has several."""
+        return True
 
     @abstractmethod
     async def send(self, message: OutgoingMessage, credential: C) -> SendResult:
@@ -214,6 +271,17 @@ class Provider(ABC, Generic[C]):
             f"{self.label} needs no connection; the payload is valid.",
             duration_ms=round((time.monotonic() - started) * 1000),
         )
+
+    def verify_receipt(self, request: ReceiptRequest, credential: C) -> bool:
+        """Whether the call is signed with this credential; never raises. Providers that report nothing say no."""
+        return False
+
+    def parse_receipt(self, request: ReceiptRequest) -> list[Receipt]:
+        """Return what a verified call reports; progress that is no outcome gives no receipt.
+
+        Raises ``ValueError`` for a body that is not the provider's, and ``NotImplementedError`` if it reports nothing.
+        """
+        raise NotImplementedError(f"{self.label} sends no receipts")
 
     async def aclose(self) -> None:
         """Close every connection that this provider keeps open."""

@@ -22,6 +22,7 @@ class ConsoleProvider(Provider[ConsoleCredential]):
     label: ClassVar[str] = "Console"
     channel: ClassVar[str] = "email"
     schema: ClassVar[type[CredentialSchema]] = ConsoleCredential
+    needs_credential: ClassVar[bool] = False
 
     async def send(self, message: OutgoingMessage, credential: ConsoleCredential) -> SendResult:
         """Log the message's id and its masked recipient; content is never logged."""

@@ -1,14 +1,16 @@
-"""Delivery of one chunk: choose the credential, fill in the words, send concurrently, hand each outcome on at once.
+"""Delivery of one chunk: choose credentials, fill in the words, send concurrently, hand each outcome on at once.
 
-No transaction is open while a provider is asked.
+No transaction is open while a provider is asked. A message that one provider can not send for reasons of its own is
+offered to the tenant's next one, but only after a failure that leaves no doubt: whoever may have sent it is asked
+again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,27 +18,51 @@ from django.utils import timezone
 
 from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
-from notifications.credentials.services import UsableCredential
+from notifications.credentials.choice import Choice, UsableCredential
 from notifications.providers.base import FailureReason, OutgoingMessage, Provider, SendResult
-from notifications.records.outcomes import Outcome, decide, hold, refuse
+from notifications.records.outcomes import Outcome, Try, decide, hold, refuse
 from notifications.records.queue import Claimed
 from tenants.callers import Mode
 
-#: Looks up the credential for (tenant, channel, mode): None if none is usable.
-ChooseCredential = Callable[[UUID, str, Mode], Awaitable[UsableCredential | None]]
-#: Stops the use of a credential that its provider refused: (tenant, credential, the provider's answer).
-PauseCredential = Callable[[UUID, UUID, str], Awaitable[None]]
 Report = Callable[[Outcome], None]
-Providers = Callable[[str], Provider[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What delivery asks of the world: each is awaited with no transaction open."""
+
+    provider: Callable[[str], Provider[Any]]
+    choose: Callable[[UUID, str, Mode], Awaitable[Choice]]
+    #: (tenant, credential, the provider's answer): stop using a credential that was refused.
+    pause: Callable[[UUID, UUID, str], Awaitable[None]]
+    #: (tenant, credential, good answers, bad answers)
+    report_health: Callable[[UUID, UUID, int, int], Awaitable[None]]
+    #: (tenant, credential, wanted) → how many its rate limit lets through.
+    let_through: Callable[[UUID, UsableCredential, int], Awaitable[int]]
 
 
 @dataclass(slots=True)
+class _Sending:
+    claimed: Claimed
+    message: OutgoingMessage
+    tries: tuple[Try, ...] = ()
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What one round at one credential came to."""
+
+    good: int = 0
+    bad: int = 0
+    refusal: SendResult | None = None
+    settled: set[UUID] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """Sends chunks of claimed records and reports every outcome exactly once."""
 
-    providers: Providers
-    choose_credential: ChooseCredential
-    pause_credential: PauseCredential
+    doors: Doors
     report: Report
 
     async def deliver(self, chunk: Sequence[Claimed]) -> None:
@@ -49,55 +75,137 @@ class Delivery:
             else:
                 groups[claimed.tenant_id, claimed.channel, claimed.mode].append(claimed)
         for (tenant_id, channel, mode), group in groups.items():
-            credential = await self.choose_credential(tenant_id, channel, mode)
-            if credential is None:
-                for claimed in group:
-                    self.report(hold(claimed, response=f"No usable {channel} credential: waiting for one.", now=now))
+            choice = await self.doors.choose(tenant_id, channel, mode)
+            if choice.credentials:
+                await self._send(tenant_id, self._rendered(channel, group), choice.credentials)
             else:
-                await self._send(group, credential)
+                reason = FailureReason.PROVIDER_ERROR if choice.again_at else FailureReason.AUTH_ERROR
+                result = SendResult.failure(reason, choice.because)
+                for claimed in group:
+                    self._hold(claimed, result, due_at=choice.again_at)
 
-    async def _send(self, group: Sequence[Claimed], credential: UsableCredential) -> None:
-        channel = channels.get(group[0].channel)
-        by_id: dict[UUID, Claimed] = {}
-        messages = []
+    def _rendered(self, channel_key: str, group: Iterable[Claimed]) -> dict[UUID, _Sending]:
+        channel, ready = channels.get(channel_key), {}
         for claimed in group:
             try:
                 content = channel.prepare(claimed.content)[1].render(claimed.context)
             except ContentError as error:
                 self.report(refuse(claimed, FailureReason.CONTENT_ERROR, error.message, now=timezone.now()))
                 continue
-            by_id[claimed.id] = claimed
-            messages.append(OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane))
-        refusal: SendResult | None = None
-        started = timezone.now()
+            message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane)
+            ready[claimed.id] = _Sending(claimed, message)
+        return ready
+
+    async def _send(
+        self, tenant_id: UUID, pending: dict[UUID, _Sending], credentials: Sequence[UsableCredential]
+    ) -> None:
+        for credential in credentials:
+            is_last = credential is credentials[-1]
+            allowed = await self.doors.let_through(tenant_id, credential, len(pending))
+            sending = list(pending.values())[:allowed]
+            if credential.probing and sending:
+                answers = await self._round(tenant_id, pending, sending[:1], credential, is_last=is_last)
+                sending = sending[1:] if answers.good else []
+            if sending:
+                await self._round(tenant_id, pending, sending, credential, is_last=is_last)
+            if not pending:
+                return
+        self._hold_surplus(list(pending.values()), credentials[-1])
+
+    async def _round(
+        self,
+        tenant_id: UUID,
+        pending: dict[UUID, _Sending],
+        sending: Sequence[_Sending],
+        credential: UsableCredential,
+        *,
+        is_last: bool,
+    ) -> _Answers:
+        """Send through one credential; what it settles leaves ``pending``, the rest stays for the next."""
+        answers, started = _Answers(), timezone.now()
 
         def on_result(message: OutgoingMessage, result: SendResult) -> None:
-            nonlocal refusal
-            claimed = by_id.pop(message.id, None)
-            if claimed is None:  # told twice: the first answer counts
+            one = pending.get(message.id)
+            if one is None or message.id in answers.settled:  # told twice: the first answer counts
                 return
-            if result.reason == FailureReason.AUTH_ERROR and refusal is not None:
-                # The credential is known to be refused: what else was in flight waits for a better one.
-                self.report(hold(claimed, response=result.response, now=timezone.now(), result=result))
-                return
-            if result.reason == FailureReason.AUTH_ERROR:
-                refusal = result
-            self.report(self._decide(claimed, result, credential, started))
+            answers.settled.add(message.id)
+            answers.good, answers.bad = answers.good + (not _is_bad(result)), answers.bad + _is_bad(result)
+            self._settle(pending, one, result, credential, answers, started, is_last=is_last)
 
-        await self.providers(credential.provider).send_many(messages, credential.payload, on_result)
-        for claimed in list(by_id.values()):  # a provider that forgot one has broken its contract; nobody waits for it
-            result = SendResult.failure(FailureReason.UNKNOWN_ERROR, "The provider gave no result.", ambiguous=True)
-            self.report(self._decide(claimed, result, credential, started))
-        if refusal is not None and credential.id is not None:
-            await self.pause_credential(group[0].tenant_id, credential.id, f"{refusal.code} {refusal.response}".strip())
-
-    @staticmethod
-    def _decide(claimed: Claimed, result: SendResult, credential: UsableCredential, started: datetime) -> Outcome:
-        return decide(
-            claimed,
-            result,
-            provider=credential.provider,
-            credential_id=credential.id,
-            started_at=started,
-            now=timezone.now(),
+        await self.doors.provider(credential.provider).send_many(
+            [one.message for one in sending], credential.payload, on_result
         )
+        for one in sending:  # a provider that forgot one has broken its contract; nobody waits for it
+            if one.claimed.id not in answers.settled:
+                on_result(one.message, _FORGOTTEN)
+        if credential.id is not None:
+            await self.doors.report_health(tenant_id, credential.id, answers.good, answers.bad)
+            if answers.refusal is not None:
+                words = f"{answers.refusal.code} {answers.refusal.response}".strip()
+                await self.doors.pause(tenant_id, credential.id, words)
+        return answers
+
+    def _settle(
+        self,
+        pending: dict[UUID, _Sending],
+        one: _Sending,
+        result: SendResult,
+        credential: UsableCredential,
+        answers: _Answers,
+        started: datetime,
+        *,
+        is_last: bool,
+    ) -> None:
+        now, known_refusal = timezone.now(), answers.refusal is not None
+        this = Try(credential.provider, credential.id, result, started, now)
+        if result.reason == FailureReason.AUTH_ERROR:
+            answers.refusal = answers.refusal or result
+        if not is_last and _leaves_no_doubt(result):
+            one.tries = (*one.tries, this)
+            return
+        del pending[one.claimed.id]
+        if result.reason == FailureReason.AUTH_ERROR and known_refusal:
+            # The credential is known to be refused: what else was in flight waits for a better one.
+            self.report(hold(one.claimed, response=result.response, now=now, result=result, tries=(*one.tries, this)))
+            return
+        self.report(
+            decide(
+                one.claimed,
+                result,
+                provider=credential.provider,
+                credential_id=credential.id,
+                started_at=started,
+                now=now,
+                earlier=one.tries,
+            )
+        )
+
+    def _hold_surplus(self, surplus: Sequence[_Sending], credential: UsableCredential) -> None:
+        """Put back what no credential took now, spread over the time that its rate limit needs for it."""
+        now, rate = timezone.now(), credential.rate_limit or len(surplus)
+        if credential.rate_limit:
+            result = SendResult.failure(FailureReason.RATE_LIMITED, "Waits for its turn: the credential's rate limit.")
+        else:
+            result = SendResult.failure(FailureReason.PROVIDER_ERROR, "Waits: its provider keeps failing.")
+        for place, one in enumerate(surplus, start=1):
+            due_at = now + timedelta(seconds=max(place / rate, 0.2))
+            self.report(hold(one.claimed, response="", now=now, result=result, due_at=due_at, tries=one.tries))
+
+    def _hold(self, claimed: Claimed, result: SendResult, *, due_at: datetime | None) -> None:
+        self.report(hold(claimed, response=result.response, now=timezone.now(), result=result, due_at=due_at))
+
+
+_FORGOTTEN = SendResult.failure(FailureReason.UNKNOWN_ERROR, "The provider gave no result.", ambiguous=True)
+
+
+def _is_bad(result: SendResult) -> bool:
+    """Whether the provider itself does not work, as opposed to not liking one message or one mailbox for now."""
+    if result.accepted or not result.retryable:
+        return False
+    return result.reason == FailureReason.NETWORK_ERROR or result.code[:1] in ("", "5") or result.code[:3] == "421"
+
+
+def _leaves_no_doubt(result: SendResult) -> bool:
+    """Whether another provider may be asked: this one has not sent it, for reasons that are its own."""
+    own_fault = result.retryable or result.reason == FailureReason.AUTH_ERROR
+    return not result.accepted and not result.ambiguous and own_fault

@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -19,13 +21,14 @@ import uvloop
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from notification_service.lib.encryption import DecryptionError
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
-from notifications.credentials.services import UsableCredential, choose_credential, open_provider, pause_credential
+from notifications.credentials import choice, circuit
+from notifications.credentials.choice import Choice, UsableCredential
+from notifications.credentials.services import open_provider, pause_credential
 from notifications.providers.base import Provider
 from notifications.records import hooks, queue, wake
-from notifications.records.delivery import Delivery
+from notifications.records.delivery import Delivery, Doors
 from notifications.records.outcomes import Outcome, write_outcomes
 from notifications.records.queue import Claimed
 from tenants.callers import Mode
@@ -37,6 +40,8 @@ TURN = 2.0
 #: Outcomes are written after this many, or this long (seconds), whichever comes first: the window in which a crash
 #: makes us send again what was sent.
 FLUSH_ROWS, FLUSH_SECONDS = 250, 0.05
+#: Full chunks of one lane of one tenant that may be on their way at the same time, in one process.
+_CHUNKS_UNDER_WAY = 2
 _WRITE_PAUSE = 0.5
 
 P = ParamSpec("P")
@@ -44,51 +49,73 @@ T = TypeVar("T")
 
 
 class Engine:
-    """Drains lanes. One per worker process; ``drain`` may be called from any thread."""
+    """Drains lanes. One per worker process; ``drain`` may be called from any thread.
+
+    A drain claims chunk after chunk while earlier ones are still being sent, so that nobody waits behind a slow
+    recipient; what is on its way is bounded for each lane of each tenant.
+    """
 
     def __init__(self) -> None:
         self._loop = uvloop.new_event_loop()
         self._database = ThreadPoolExecutor(max_workers=4, thread_name_prefix="engine-db")
         self._providers: dict[str, Provider[Any]] = {}
+        self._under_way: dict[tuple[UUID, str], dict[asyncio.Task[None], int]] = defaultdict(dict)
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
-    def drain(self, tenant_id: UUID, lane: str) -> int:
-        """Send what is due in a lane until nothing is, or the turn is over; return how many records were handled."""
-        return asyncio.run_coroutine_threadsafe(self._drain(tenant_id, lane), self._loop).result()
+    def drain(self, tenant_id: UUID, lane: str, *, slot: int = 0, patience: float | None = None) -> int:
+        """Claim and send what is due in a lane until nothing is, or the turn is over; return how many were claimed.
 
-    def close(self) -> None:
-        """Close connections and stop the loop."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(timeout=10)
+        Waits for what is being sent for ``patience`` seconds (None: until it is done), then leaves it to the engine.
+        """
+        drained = asyncio.run_coroutine_threadsafe(self._drain(tenant_id, lane, slot, patience), self._loop)
+        return drained.result()
+
+    def close(self, timeout: float = 8.0) -> None:
+        """Let what is being sent end, close connections and stop the loop."""
+        asyncio.run_coroutine_threadsafe(self._close(timeout), self._loop).result(timeout=timeout + 10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._database.shutdown(wait=False, cancel_futures=True)
 
-    async def _drain(self, tenant_id: UUID, lane: str) -> int:
-        token, ends, handled, released = new_id(), time.monotonic() + TURN, 0, False
-        upcoming: asyncio.Future[list[Claimed]] | None = None
-        async with self._lease(tenant_id, lane, token) as release:
-            while True:
-                chunk = await (upcoming or self._claim(tenant_id, lane, token))
-                upcoming = None
-                if not chunk:
-                    if released:
-                        return handled
-                    # Whoever committed a row while our token was about relied on us: drop the token, then look again.
-                    await release()
-                    released = True
-                    continue
-                full, late = len(chunk) == settings.DRAIN_CHUNK, time.monotonic() > ends
-                if full and not late:  # the next chunk is claimed while this one is sent
-                    upcoming = asyncio.ensure_future(self._claim(tenant_id, lane, token))
-                await self._deliver(tenant_id, chunk)
-                handled += len(chunk)
-                if full and late:
-                    await self._in_thread(wake.requeue, tenant_id, lane)
-                    return handled
+    async def _drain(self, tenant_id: UUID, lane: str, slot: int, patience: float | None) -> int:
+        ends, claimed, released = time.monotonic() + TURN, 0, False
+        under_way = self._under_way[tenant_id, lane]
+        while True:
+            if not released:
+                await self._in_thread(wake.running, tenant_id, lane, slot)
+            while sum(under_way.values()) >= _CHUNKS_UNDER_WAY * settings.DRAIN_CHUNK:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            token = new_id()
+            chunk = await self._in_scope(
+                tenant_id, queue.claim, tenant_id, lane, token=token, limit=settings.DRAIN_CHUNK
+            )
+            if not chunk:
+                if released:
+                    break
+                # Whoever committed a row while our token was about relied on us: drop the token, then look again.
+                await self._in_thread(wake.finished, tenant_id, lane, slot)
+                released = True
+                continue
+            claimed += len(chunk)
+            task = asyncio.ensure_future(self._deliver(tenant_id, chunk, token))
+            under_way[task] = len(chunk)
+            task.add_done_callback(partial(self._delivered, tenant_id, lane))
+            if len(chunk) == settings.DRAIN_CHUNK:
+                if slot + 1 < settings.TENANT_CONCURRENCY:
+                    await self._in_thread(wake.wake, tenant_id, lane, slot + 1)
+                if time.monotonic() > ends:
+                    await self._in_thread(wake.requeue, tenant_id, lane, slot)
+                    break
+        if under_way:
+            await asyncio.wait(under_way, timeout=patience)
+        return claimed
 
-    async def _claim(self, tenant_id: UUID, lane: str, token: UUID) -> list[Claimed]:
-        return await self._in_scope(tenant_id, queue.claim, tenant_id, lane, token=token, limit=settings.DRAIN_CHUNK)
+    def _delivered(self, tenant_id: UUID, lane: str, task: asyncio.Task[None]) -> None:
+        self._under_way[tenant_id, lane].pop(task, None)
+        if not task.cancelled() and task.exception() is not None:
+            # Its leases run out, and another worker takes what was not written.
+            log.error("delivery_failed", tenant_id=str(tenant_id), lane=lane, exc_info=task.exception())
 
-    async def _deliver(self, tenant_id: UUID, chunk: list[Claimed]) -> None:
+    async def _deliver(self, tenant_id: UUID, chunk: list[Claimed], token: UUID) -> None:
         buffer: list[Outcome] = []
         wanted = asyncio.Event()
 
@@ -111,13 +138,14 @@ class Engine:
 
         sent = False
         writing = asyncio.ensure_future(flush_often())
-        try:
-            await Delivery(self._provider, self._choose, self._pause, report).deliver(chunk)
-        finally:
-            sent = True
-            wanted.set()
-            await writing
-            await flush()
+        async with self._lease(tenant_id, token):
+            try:
+                await Delivery(self._doors(), report).deliver(chunk)
+            finally:
+                sent = True
+                wanted.set()
+                await writing
+                await flush()
 
     async def _write(self, tenant_id: UUID, batch: list[Outcome]) -> None:
         """Write a batch; while the database is away or a listener raises, try for as long as our lease would hold."""
@@ -132,48 +160,45 @@ class Engine:
                 await asyncio.sleep(_WRITE_PAUSE)
 
     @contextlib.asynccontextmanager
-    async def _lease(self, tenant_id: UUID, lane: str, token: UUID) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """Keep the leases alive for as long as we are, and the drain token until what is yielded is called."""
-        speaking, released = asyncio.Lock(), False
-
-        async def release() -> None:
-            nonlocal released
-            async with speaking:
-                released = True
-                await self._in_thread(wake.finished, tenant_id, lane)
+    async def _lease(self, tenant_id: UUID, token: UUID) -> AsyncIterator[None]:
+        """Keep the leases held under a token alive for as long as we are."""
 
         async def keep() -> None:
             while True:
-                async with speaking:
-                    if not released:  # a token that is said to run after its end would keep new ones away
-                        await self._in_thread(wake.running, tenant_id, lane)
-                await asyncio.sleep(settings.LEASE_SECONDS / 10)
+                await asyncio.sleep(settings.LEASE_SECONDS / 3)
                 with contextlib.suppress(DatabaseError):
                     await self._in_scope(tenant_id, queue.renew, tenant_id, token)
 
         keeper = asyncio.ensure_future(keep())
         try:
-            yield release
+            yield
         finally:
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keeper
 
+    def _doors(self) -> Doors:
+        async def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
+            # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts at once, everywhere.
+            return await self._in_scope(tenant_id, choice.choose, tenant_id, channel, mode)
+
+        async def pause(tenant_id: UUID, credential_id: UUID, because: str) -> None:
+            await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)
+
+        async def report_health(tenant_id: UUID, credential_id: UUID, good: int, bad: int) -> None:
+            await self._in_thread(circuit.report, tenant_id, credential_id, good=good, bad=bad)
+
+        async def let_through(tenant_id: UUID, credential: UsableCredential, wanted: int) -> int:
+            if credential.rate_limit is None:
+                return wanted
+            return await self._in_thread(choice.let_through, tenant_id, credential, wanted)
+
+        return Doors(self._provider, choose, pause, report_health, let_through)
+
     def _provider(self, key: str) -> Provider[Any]:
         if key not in self._providers:
             self._providers[key] = open_provider(key)
         return self._providers[key]
-
-    async def _choose(self, tenant_id: UUID, channel: str, mode: Mode) -> UsableCredential | None:
-        # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts at once, in every process.
-        try:
-            return await self._in_scope(tenant_id, choose_credential, tenant_id, channel, mode)
-        except DecryptionError as error:  # records wait, like for a credential that was refused, and are not given up
-            log.error("credential_does_not_decrypt", tenant_id=str(tenant_id), channel=channel, error=str(error))
-            return None
-
-    async def _pause(self, tenant_id: UUID, credential_id: UUID, because: str) -> None:
-        await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)
 
     async def _in_scope(self, tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         def scoped() -> T:
@@ -191,7 +216,9 @@ class Engine:
 
         return await asyncio.get_running_loop().run_in_executor(self._database, run)
 
-    async def _close(self) -> None:
+    async def _close(self, timeout: float) -> None:
+        if tasks := {task for tasks in self._under_way.values() for task in tasks}:
+            await asyncio.wait(tasks, timeout=timeout)
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()), return_exceptions=True)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -25,17 +26,24 @@ _JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """One try at one provider."""
+
+    provider: str
+    credential_id: UUID | None
+    result: SendResult
+    started_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """One record's move out of ``sending``. ``attempted`` is False when no provider was asked."""
+    """One record's move out of ``sending``, with every try since it was claimed: none if no provider was asked."""
 
     claimed: Claimed
     status: Status
     result: SendResult
-    provider: str
-    credential_id: UUID | None
-    started_at: datetime
-    finished_at: datetime
-    attempted: bool = True
+    tries: tuple[Try, ...] = ()
     next_due_at: datetime | None = None
 
 
@@ -47,33 +55,49 @@ def decide(
     credential_id: UUID | None,
     started_at: datetime,
     now: datetime,
+    earlier: tuple[Try, ...] = (),
 ) -> Outcome:
-    """Say what becomes of a record after a provider's answer.
+    """Say what becomes of a record after a provider's answer; ``earlier`` are tries at other credentials before it.
 
     Retries wait ``RETRY_BASE_SECONDS`` × 2ⁿ (with jitter, and at least what the provider asked for) while any are left
-    and the deadline allows; an auth error never uses one up: waiting does not make a password right.
+    and the deadline allows; an auth error never uses one up: waiting does not make a password right. A tenant that
+    wants each message at most once gets no retry after an answer that leaves open whether it was sent.
     """
     status, due = Status.FAILED, None
     if result.accepted:
         status = Status.SUCCESS
+    elif result.ambiguous and claimed.at_most_once:
+        pass
     elif result.retryable and claimed.retry_count < claimed.max_retries:
         due = now + retry_delay(claimed.retry_count, result.retry_after)
         if due < claimed.expires_at:
             status = Status.RETRYING
         else:
             due = None
-    return Outcome(claimed, status, result, provider, credential_id, started_at, now, next_due_at=due)
+    tries = (*earlier, Try(provider, credential_id, result, started_at, now))
+    return Outcome(claimed, status, result, tries, next_due_at=due)
 
 
-def hold(claimed: Claimed, *, response: str, now: datetime, result: SendResult | None = None) -> Outcome:
-    """Put a record back untried: the tenant has no usable credential at the moment."""
+def hold(
+    claimed: Claimed,
+    *,
+    response: str,
+    now: datetime,
+    result: SendResult | None = None,
+    due_at: datetime | None = None,
+    tries: tuple[Try, ...] = (),
+) -> Outcome:
+    """Put a record back, using up no retry: there is nothing to send it with at the moment.
+
+    ``due_at`` defaults to a minute from now; news of a credential comes first.
+    """
     result = result or SendResult.failure(FailureReason.AUTH_ERROR, response)
-    return Outcome(claimed, Status.PENDING, result, "", None, now, now, attempted=False, next_due_at=now + HOLD)
+    return Outcome(claimed, Status.PENDING, result, tries, next_due_at=due_at or now + HOLD)
 
 
 def refuse(claimed: Claimed, reason: FailureReason, response: str, *, now: datetime) -> Outcome:
     """End a record without asking a provider: expired, or its content can not be rendered."""
-    return Outcome(claimed, Status.FAILED, SendResult.failure(reason, response), "", None, now, now, attempted=False)
+    return Outcome(claimed, Status.FAILED, SendResult.failure(reason, response))
 
 
 def retry_delay(retry_count: int, retry_after: float | None = None) -> timedelta:
@@ -82,29 +106,46 @@ def retry_delay(retry_count: int, retry_after: float | None = None) -> timedelta
     return timedelta(seconds=max(seconds, retry_after or 0.0))
 
 
-_COLUMNS = (
+_RECORD_COLUMNS = (
     ("id", "uuid"),
     ("token", "uuid"),
     ("status", "text"),
+    ("reason", "text"),
+    ("response", "text"),
+    ("message_id", "text"),
+    ("provider", "text"),
+    ("credential_id", "uuid"),
+    ("finished_at", "timestamptz"),
+    ("next_due_at", "timestamptz"),
+    ("tries", "int"),
+)
+_TRY_COLUMNS = (
+    ("id", "uuid"),
+    ("record_id", "uuid"),
+    ("place", "int"),
+    ("provider", "text"),
+    ("credential_id", "uuid"),
+    ("outcome", "text"),
     ("reason", "text"),
     ("code", "text"),
     ("response", "text"),
     ("message_id", "text"),
     ("ambiguous", "bool"),
-    ("provider", "text"),
-    ("credential_id", "uuid"),
     ("started_at", "timestamptz"),
     ("finished_at", "timestamptz"),
     ("next_due_at", "timestamptz"),
-    ("attempted", "bool"),
-    ("attempt_id", "uuid"),
 )
-_UNNEST = ", ".join(f"%s::{kind}[]" for _, kind in _COLUMNS)
-_NAMES = ", ".join(name for name, _ in _COLUMNS)
+
+
+def _unnest(columns: tuple[tuple[str, str], ...], alias: str) -> str:
+    arrays = ", ".join(f"%s::{kind}[]" for _, kind in columns)
+    return f"unnest({arrays}) AS {alias} ({', '.join(name for name, _ in columns)})"
+
 
 # Fencing: a record whose lease was lost (another worker has it, or it is final by now) is not in ``moved``.
+# The claim counted one attempt; what counts is how many tries there were.
 _WRITE = f"""
-WITH outcome AS MATERIALIZED (SELECT * FROM unnest({_UNNEST}) AS o ({_NAMES})),
+WITH outcome AS MATERIALIZED (SELECT * FROM {_unnest(_RECORD_COLUMNS, "o")}),
 moved AS (
     UPDATE notification_record AS r SET
         status = o.status,
@@ -114,7 +155,7 @@ moved AS (
         provider_message_id = CASE WHEN o.message_id = '' THEN r.provider_message_id ELSE o.message_id END,
         credential_id = coalesce(o.credential_id, r.credential_id),
         retry_count = r.retry_count + (o.status = 'retrying')::int,
-        attempt_count = r.attempt_count - (NOT o.attempted)::int,
+        attempt_count = r.attempt_count - 1 + o.tries,
         sent_at = CASE WHEN o.status = 'success' THEN o.finished_at ELSE r.sent_at END,
         due_at = coalesce(o.next_due_at, r.due_at),
         lease_token = NULL,
@@ -122,14 +163,14 @@ moved AS (
         updated_at = now()
     FROM outcome AS o
     WHERE r.id = o.id AND r.tenant_id = %s AND r.lease_token = o.token AND r.status = 'sending'
-    RETURNING r.id, r.attempt_count
+    RETURNING r.id, r.attempt_count - o.tries AS before
 ),
 attempts AS (
     INSERT INTO attempt (id, tenant_id, record_id, number, provider, credential_id, outcome, failure_reason, code,
                          response, provider_message_id, ambiguous, started_at, finished_at, next_due_at)
-    SELECT o.attempt_id, %s, o.id, m.attempt_count, o.provider, o.credential_id, o.status, o.reason, o.code,
-           o.response, o.message_id, o.ambiguous, o.started_at, o.finished_at, o.next_due_at
-    FROM outcome AS o JOIN moved AS m USING (id) WHERE o.attempted
+    SELECT t.id, %s, t.record_id, m.before + t.place, t.provider, t.credential_id, t.outcome, t.reason, t.code,
+           t.response, t.message_id, t.ambiguous, t.started_at, t.finished_at, t.next_due_at
+    FROM {_unnest(_TRY_COLUMNS, "t")} JOIN moved AS m ON m.id = t.record_id
 )
 SELECT id FROM moved
 """
@@ -141,31 +182,58 @@ def write_outcomes(tenant_id: UUID, outcomes: Sequence[Outcome]) -> list[Outcome
     Needs the tenant's scope. An outcome whose lease was lost in the meantime is discarded.
     """
     assert all(str(Status.SENDING) in sources(outcome.status) for outcome in outcomes)  # noqa: S101 - our own table
-    rows = [_row(outcome) for outcome in outcomes]
+    records = [_record_row(outcome) for outcome in outcomes]
+    tries = [row for outcome in outcomes for row in _try_rows(outcome)]
+    parameters: list[Any] = [*_arrays(records, _RECORD_COLUMNS), tenant_id, tenant_id, *_arrays(tries, _TRY_COLUMNS)]
     with connection.cursor() as cursor:
-        cursor.execute(_WRITE, [*(list(column) for column in zip(*rows, strict=True)), tenant_id, tenant_id])
+        cursor.execute(_WRITE, parameters)
         counted = {row[0] for row in cursor.fetchall()}
     if len(counted) < len(outcomes):
         log.warning("outcomes_discarded", count=len(outcomes) - len(counted), reason="lease lost")
     return [outcome for outcome in outcomes if outcome.claimed.id in counted]
 
 
-def _row(outcome: Outcome) -> tuple[object, ...]:
-    result = outcome.result
+def _arrays(rows: Sequence[tuple[object, ...]], columns: Sequence[object]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
+
+
+def _record_row(outcome: Outcome) -> tuple[object, ...]:
+    result, last = outcome.result, outcome.tries[-1] if outcome.tries else None
     return (
         outcome.claimed.id,
         outcome.claimed.lease_token,
         str(outcome.status),
         str(result.reason or ""),
-        result.code[:64],
-        result.response.replace("\x00", "")[:2000],
+        _clean(result.response),
         result.provider_message_id[:255],
-        result.ambiguous,
-        outcome.provider,
-        outcome.credential_id,
-        outcome.started_at,
-        outcome.finished_at,
+        last.provider if last else "",
+        last.credential_id if last else None,
+        last.finished_at if last else None,
         outcome.next_due_at,
-        outcome.attempted,
-        new_id(),
+        len(outcome.tries),
     )
+
+
+def _try_rows(outcome: Outcome) -> Iterator[tuple[object, ...]]:
+    for place, one in enumerate(outcome.tries, start=1):
+        is_last, result = place == len(outcome.tries), one.result
+        yield (
+            new_id(),
+            outcome.claimed.id,
+            place,
+            one.provider,
+            one.credential_id,
+            str(outcome.status if is_last else Status.RETRYING),
+            str(result.reason or ""),
+            result.code[:64],
+            _clean(result.response),
+            result.provider_message_id[:255],
+            result.ambiguous,
+            one.started_at,
+            one.finished_at,
+            outcome.next_due_at if is_last else one.finished_at,
+        )
+
+
+def _clean(response: str) -> str:
+    return response.replace("\x00", "")[:2000]

@@ -40,6 +40,7 @@ class Claimed:
     created_at: datetime
     expires_at: datetime
     lease_token: UUID
+    at_most_once: bool = False
 
 
 # The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
@@ -53,7 +54,8 @@ WHERE r.id = ANY (ARRAY(
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ))
 RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
-    attempt_count, created_at, expires_at, lease_token
+    attempt_count, created_at, expires_at, lease_token,
+    (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s)
 """
 
 
@@ -86,10 +88,13 @@ WITH lost AS (
     ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE notification_record AS r
-SET status = CASE WHEN r.lost_count + 1 >= %(lost_limit)s THEN 'failed' ELSE 'retrying' END,
+SET status = CASE
+        WHEN r.lost_count + 1 >= %(lost_limit)s OR t.settings ->> 'delivery_guarantee' = 'at_most_once' THEN 'failed'
+        ELSE 'retrying'
+    END,
     failure_reason = 'unknown_error', provider_response = 'The worker was lost while sending.',
     lost_count = r.lost_count + 1, due_at = now(), lease_token = NULL, lease_until = NULL, updated_at = now()
-FROM lost WHERE r.id = lost.id
+FROM lost, tenant AS t WHERE r.id = lost.id AND t.id = r.tenant_id
 RETURNING r.id, r.tenant_id, r.status, r.attempt_count
 """
 
@@ -166,6 +171,7 @@ def _claimed(cursor: CursorWrapper) -> list[Claimed]:
             created_at=row[11],
             expires_at=row[12],
             lease_token=row[13],
+            at_most_once=bool(row[14]),
         )
         for row in cursor.fetchall()
     ]

@@ -25,9 +25,9 @@ PARTITIONED = ["notification_record", "attempt", "record_event"]
 
 
 @shared_task(name="notifications.records.tasks.drain")
-def drain(tenant_id: str, lane: str) -> None:
-    """Send what is due in one tenant's lane."""
-    engine().drain(UUID(tenant_id), lane)
+def drain(tenant_id: str, lane: str, slot: int = 0) -> None:
+    """Send what is due in one tenant's lane; the engine goes on sending when the task has ended."""
+    engine().drain(UUID(tenant_id), lane, slot=slot, patience=0)
 
 
 @shared_task(name="notifications.records.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)

@@ -16,6 +16,11 @@ ALL = pytest.mark.parametrize("channel", list(channels), ids=lambda channel: cha
 #: One content that every field of which is a text, and one address, per channel.
 SAMPLES: dict[str, tuple[dict[str, Any], str]] = {
     "email": ({"subject": "Hi {{ name }}", "body": "<p>{{ name }}</p>"}, "ada@example.com"),
+    "sms": ({"body": "Hi {{ name }}"}, "+15551234567"),
+    "push": ({"title": "Hi {{ name }}", "body": "{{ name }}"}, "cXyz-1:APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqx"),
+    "whatsapp": ({"text": {"body": "Hi {{ name }}"}}, "+15551234567"),
+    "inapp": ({"title": "Hi {{ name }}", "body": "{{ name }}"}, "user-7"),
+    "apprise": ({"title": "Hi {{ name }}", "body": "Hello"}, "ops"),
 }
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import ValidationError
 
 from notification_service.lib.net import NetworkPolicy
@@ -19,12 +22,60 @@ from notifications.providers.registry import make_provider, providers
 ALL = pytest.mark.parametrize("provider", list(providers), ids=lambda provider: provider.key)
 LOCAL = NetworkPolicy.parse(["127.0.0.0/8"])
 SECRET = "s3cret-Value-77"
+
+
+def private_key(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return pem.decode()
+
+
 #: Per provider: a payload whose secrets are SECRET and whose server is not there, and a rendered content.
 SAMPLES: dict[str, dict[str, Any]] = {
     "smtp": {"host": "127.0.0.1", "port": 1, "username": "mailer", "password": SECRET, "from_email": "a@acme.test"},
     "console": {},
+    "sendgrid": {"api_key": SECRET, "from_email": "a@acme.test", "base_url": "http://127.0.0.1:1"},
+    "twilio": {
+        "account_sid": "AC" + "0" * 32,
+        "auth_token": SECRET,
+        "from_phone": "+15005550006",
+        "base_url": "http://127.0.0.1:1",
+    },
+    "fcm": {  # its secret must be a key; where tokens come from decides before the API's address does
+        "project_id": "acme-app",
+        "client_email": "app@acme-app.iam.gserviceaccount.com",
+        "private_key": private_key(rsa.generate_private_key(65537, 2048)),
+        "token_uri": "http://127.0.0.1:1/token",
+    },
+    "webpush": {
+        "vapid_private_key": private_key(ec.generate_private_key(ec.SECP256R1())),
+        "vapid_subject": "mailto:ops@acme.test",
+    },
+    "whatsapp_cloud": {
+        "access_token": SECRET,
+        "phone_number_id": "100000000000001",
+        "app_secret": SECRET,
+        "base_url": "http://127.0.0.1:1",
+    },
+    "inapp": {},
+    "apprise": {"urls": f"mmost://127.0.0.1:1/{SECRET}-of-the-webhook"},
 }
-CONTENT = {"email": {"subject": "Hi", "text": "Hello", "html": None, "reply_to": None, "from_name": None}}
+#: Per channel: a rendered content, and an address of the n-th recipient.
+CONTENT: dict[str, dict[str, Any]] = {
+    "email": {"subject": "Hi", "text": "Hello", "html": None, "reply_to": None, "from_name": None},
+    "sms": {"body": "Hello", "encoding": "GSM-7", "segments": 1},
+    "push": {"title": "Hi", "body": "Hello"},
+    "whatsapp": {"text": {"body": "Hello"}},
+    "inapp": {"title": "Hi", "body": "Hello", "priority": "normal"},
+    "apprise": {"title": "Hi", "body": "Hello", "format": "text"},
+}
+ADDRESSES: dict[str, Callable[[int], str]] = {
+    "email": "u{}@example.com".format,
+    "sms": lambda number: f"+1555{number:07}",
+    "push": "token-{}".format,
+    "whatsapp": lambda number: f"+1555{number:07}",
+    "inapp": "user-{}".format,
+    "apprise": lambda number: "default",
+}
 
 
 def schema(provider: type[Provider[Any]]) -> CredentialSchema:
@@ -33,13 +84,19 @@ def schema(provider: type[Provider[Any]]) -> CredentialSchema:
 
 def outgoing(provider: type[Provider[Any]], count: int) -> list[OutgoingMessage]:
     content = CONTENT[provider.channel]
-    return [OutgoingMessage(uuid4(), f"u{number}@example.com", content) for number in range(count)]
+    address = ADDRESSES[provider.channel]
+    return [OutgoingMessage(uuid4(), address(number), content) for number in range(count)]
 
 
 def test_every_provider_has_a_sample_and_unknown_keys_are_named() -> None:
     assert set(SAMPLES) == set(providers.keys())
     with pytest.raises(KeyError, match="smtp"):
         make_provider("no-such-provider")
+
+
+@ALL
+def test_only_those_without_fields_need_no_credential(provider: type[Provider[Any]]) -> None:
+    assert provider.needs_credential is bool(provider.schema.model_fields)
 
 
 @ALL

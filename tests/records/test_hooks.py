@@ -71,7 +71,7 @@ def test_what_a_listener_raises_undoes_the_outcomes_and_they_are_tried_again(
                 tenant_id=admin.tenant_id,
                 record_id=outcome.claimed.id,
                 kind="heard",
-                created_at=outcome.finished_at,
+                created_at=outcome.tries[-1].finished_at,
             )
         calls.append(load(admin.tenant, outcomes[0].claimed.id).status)
         if len(calls) == 1:
@@ -103,8 +103,7 @@ def test_a_listener_that_never_stops_raising_holds_nobody_for_ever(
 
     listen(callback)
     record_id = posted()
-    with pytest.raises(RuntimeError, match="always"):
-        engine.drain(admin.tenant_id, "normal")
+    assert engine.drain(admin.tenant_id, "normal") == 1
     record = load(admin.tenant, record_id)
     assert (record.status, attempts_of(admin.tenant, record_id)) == ("sending", [])
     assert record.lease_until is not None  # it runs out, and the sweeper takes the record back

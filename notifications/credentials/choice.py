@@ -1,0 +1,111 @@
+"""The choice of what to send with: order, weight, health, and how much a provider lets through a second."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from notification_service.lib.encryption import DecryptionError
+from notification_service.lib.rate_limit import Limit, take_some
+from notifications.credentials.circuit import circuits, may_probe
+from notifications.credentials.models import Credential, CredentialStatus
+from notifications.credentials.services import decrypt, valid_payload
+from notifications.providers.base import CredentialSchema
+from tenants.callers import Mode
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UsableCredential:
+    """A credential in clear, ready to be handed to its provider. ``id`` is None for the sandbox's.
+
+    ``probing``: its circuit is half-open, so one message goes first. ``rate_limit`` is in messages a second.
+    """
+
+    id: UUID | None
+    provider: str
+    payload: CredentialSchema = field(repr=False)
+    probing: bool = False
+    rate_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to try, in order. If there is nothing: why, and when it is worth looking again (None: when told)."""
+
+    credentials: tuple[UsableCredential, ...] = ()
+    because: str = ""
+    again_at: datetime | None = None
+
+
+def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
+    """Return what a tenant's message can be sent with now. Needs the tenant's scope.
+
+    Active credentials by ``position``; those of the same position by chance, in proportion to ``weight``. Test traffic
+    goes to the sandbox, whatever the tenant has.
+    """
+    if mode == "test":
+        sandbox = _sandbox_credential(channel)
+        return Choice((sandbox,)) if sandbox else Choice(because=f"There is no sandbox for {channel}.")
+    rows = list(Credential.objects.filter(channel=channel, status=CredentialStatus.ACTIVE))
+    if not rows:
+        return Choice(because=f"No usable {channel} credential: waiting for one.")
+    health = circuits(tenant_id, [row.id for row in rows])
+    usable: list[UsableCredential] = []
+    for row in _in_order(rows):
+        circuit = health[row.id]
+        if circuit.state == "open" or (circuit.state == "half_open" and not may_probe(tenant_id, row.id)):
+            continue
+        try:
+            payload = decrypt(row)
+        except DecryptionError as error:  # its records wait, like for one that was refused, and are not given up
+            log.error("credential_does_not_decrypt", credential_id=str(row.id), error=str(error))
+            continue
+        usable.append(UsableCredential(row.id, row.provider, payload, circuit.state == "half_open", row.rate_limit))
+    if usable:
+        return Choice(tuple(usable))
+    ends = [circuit.open_until for circuit in health.values() if circuit.open_until]
+    return Choice(
+        because=f"Every {channel} provider keeps failing: trying again when the first has had a rest.",
+        again_at=min(ends, default=timezone.now() + timedelta(seconds=5)),
+    )
+
+
+def let_through(tenant_id: UUID, credential: UsableCredential, wanted: int) -> int:
+    """Return how many of ``wanted`` messages the credential's rate limit lets through now."""
+    if credential.rate_limit is None or credential.id is None:
+        return wanted
+    limit = Limit(credential.rate_limit, 1.0)
+    return take_some(f"tenant:{tenant_id}:credential:{credential.id}", limit, wanted)
+
+
+def _in_order(rows: Sequence[Credential]) -> list[Credential]:
+    # Efraimidis and Spirakis: sorting by u^(1/w) draws without replacement in proportion to the weights.
+    return sorted(rows, key=lambda row: (row.position, -(random.random() ** (1 / row.weight))))  # noqa: S311 - no secret
+
+
+def _sandbox_credential(channel: str) -> UsableCredential | None:
+    if channel != "email":
+        return None
+    if not settings.SANDBOX_SMTP_URL:
+        return UsableCredential(None, "console", valid_payload("console", {}))
+    url = urlsplit(settings.SANDBOX_SMTP_URL)
+    payload: dict[str, Any] = {
+        "host": url.hostname,
+        "port": url.port or 25,
+        "security": "none",
+        "username": unquote(url.username or "") or None,
+        "password": unquote(url.password or "") or None,
+        "from_email": "test@example.com",
+    }
+    return UsableCredential(None, "smtp", valid_payload("smtp", payload))
