@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from benchmarks.sinks.client import SinkClient
 from benchmarks.stage import ROOT, BenchmarkFailed, Program, Stage, stage, worker_ready
 
 _BASELINE_WORKER = "baseline@worker"
+_NO_SETTINGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Scale:
 
 TINY = Scale("tiny", 1, 0.4, 60, 8, 1, 300, 0.5, 300, 50)
 QUICK = Scale("quick", 2, 1.0, 6_000, 300, 2, 2_000, 1.5, 15_000, 0)
-FULL = Scale("full", 3, 10.0, 100_000, 4_000, 10, 100_000, 20.0, 300_000, 100_000)
+FULL = Scale("full", 3, 10.0, 100_000, 2_000, 10, 100_000, 20.0, 300_000, 100_000)
 SCALES = {scale.name: scale for scale in (TINY, QUICK, FULL)}
 
 
@@ -76,13 +77,13 @@ class Scene:
             program.stop()
         self.kept = {}
 
-    def start_baseline_worker(self, **overrides: str) -> Program:
+    def start_baseline_worker(self, settings: Mapping[str, str] = _NO_SETTINGS) -> Program:
         """Start the baselines' Celery worker with two processes; it may still be starting."""
         return self.stage.start(
             "baseline-worker",
             *("-m", "celery", "-A", "benchmarks.baselines", "worker", "--concurrency=2"),
             *(f"--hostname={_BASELINE_WORKER}", "--loglevel=WARNING"),
-            environment={**self.baseline_environment, **overrides},
+            environment={**self.baseline_environment, **settings},
             ready=lambda: worker_ready(self.baseline_environment["REDIS_URL"], _BASELINE_WORKER),
         )
 
