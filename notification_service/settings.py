@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "tenants.apps.TenantsConfig",
     "notifications.credentials.apps.CredentialsConfig",
+    "notifications.recipients.apps.RecipientsConfig",
     "notifications.records.apps.RecordsConfig",
 ]
 

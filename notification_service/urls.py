@@ -18,6 +18,7 @@ urlpatterns = [
     route("api/notifications/health/", Health, "health"),
     path("", include("tenants.api.urls")),
     path("", include("notifications.credentials.urls")),
+    path("", include("notifications.recipients.urls")),
     path("", include("notifications.records.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
     route("api/docs/", SpectacularSwaggerView, "swagger"),

@@ -18,14 +18,14 @@ from notification_service.lib.encryption import DecryptionError
 from notification_service.lib.rate_limit import Limit, take_some
 from notifications.credentials.circuit import circuits, may_probe
 from notifications.credentials.models import Credential, CredentialStatus
-from notifications.credentials.services import decrypt, valid_payload
+from notifications.credentials.services import decrypt, own_provider, valid_payload
 from notifications.providers.base import CredentialSchema
 from tenants.callers import Mode
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class UsableCredential:
     """A credential in clear, ready to be handed to its provider. ``id`` is None for the sandbox's.
 
@@ -59,6 +59,8 @@ def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
         return Choice((sandbox,)) if sandbox else Choice(because=f"There is no sandbox for {channel}.")
     rows = list(Credential.objects.filter(channel=channel, status=CredentialStatus.ACTIVE))
     if not rows:
+        if own := own_provider(channel):
+            return Choice((UsableCredential(None, own, valid_payload(own, {})),))
         return Choice(because=f"No usable {channel} credential: waiting for one.")
     health = circuits(tenant_id, [row.id for row in rows])
     usable: list[UsableCredential] = []

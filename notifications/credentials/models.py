@@ -26,6 +26,8 @@ class Credential(TenantModel):
     channel = models.CharField(max_length=32)
     provider = models.CharField(max_length=32)
     payload_encrypted = models.BinaryField()
+    # What the provider calls the account, in its own calls to us too: no secret. Empty where it says nothing of it.
+    account = models.CharField(max_length=255, blank=True, default="")
     position = models.PositiveSmallIntegerField(default=0)
     # Among those of the same position: how often it is tried first, in proportion.
     weight = models.PositiveSmallIntegerField(default=1)
@@ -41,7 +43,10 @@ class Credential(TenantModel):
     class Meta(TenantModel.Meta):
         db_table = "credential"
         ordering = ["channel", "position", "id"]
-        indexes = [models.Index(fields=["tenant", "channel", "position"], name="credential_choice")]
+        indexes = [
+            models.Index(fields=["tenant", "channel", "position"], name="credential_choice"),
+            models.Index(fields=["provider", "account"], name="credential_account", condition=~models.Q(account="")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.channel} by {self.provider})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,11 @@ from tenants.notices import tell_admins
 
 _SEEN_SECONDS = 2.0
 _seen: dict[tuple[UUID, str], float] = {}
+
+#: Fields of a payload by which a provider names the account when it calls us.
+_ACCOUNT_FIELDS = ("account_sid", "phone_number_id")
+#: So many credentials of one account are tried at a call of its provider; each tenant has an address of its own, too.
+_SAME_ACCOUNT = 50
 
 
 def create_credential(
@@ -179,9 +184,15 @@ def pause_credential(tenant_id: UUID, credential_id: UUID, *, because: str) -> N
     )
 
 
+def credentials_of_account(provider: str, accounts: Collection[str]) -> list[Credential]:
+    """Return the credentials of all tenants for a provider's accounts. Needs ``platform_scope``."""
+    rows = Credential.objects.filter(provider=provider, account__in=[name for name in accounts if name])
+    return list(rows.order_by("id")[:_SAME_ACCOUNT])
+
+
 def require_credential(channel: str, mode: Mode) -> None:
     """Raise ``Conflict`` if the tenant has nothing at all to send with on this channel. Needs the tenant's scope."""
-    if mode == "test":
+    if mode == "test" or own_provider(channel):
         return
     if Credential.objects.filter(channel=channel).exists():
         _seen[current_tenant_id(), channel] = time.monotonic() + _SEEN_SECONDS
@@ -193,9 +204,17 @@ def require_credential(channel: str, mode: Mode) -> None:
     )
 
 
+def own_provider(channel: str) -> str | None:
+    """Return the provider of a channel that needs no credential (in-app: we deliver it ourselves), or None."""
+    if channel not in channels:
+        return None
+    first = channels.get(channel).providers[0]
+    return None if providers.get(first).needs_credential else first
+
+
 def known_to_have_credential(tenant_id: UUID, channel: str, mode: Mode) -> bool:
     """Whether ``require_credential`` found something in this process within the last seconds; asks no database."""
-    return mode == "test" or _seen.get((tenant_id, channel), 0.0) > time.monotonic()
+    return mode == "test" or bool(own_provider(channel)) or _seen.get((tenant_id, channel), 0.0) > time.monotonic()
 
 
 def decrypt(credential: Credential) -> CredentialSchema:
@@ -290,6 +309,8 @@ def _encrypt(credential: Credential, payload: CredentialSchema) -> None:
     credential.payload_encrypted = key_ring().encrypt(
         orjson.dumps(payload.reveal()), associated_data=credential.associated_data
     )
+    names = (str(getattr(payload, name, None) or "") for name in _ACCOUNT_FIELDS)
+    credential.account = next((name for name in names if name), "")[:255]
 
 
 def _set_status(credential: Credential, status: str, detail: str = "") -> None:

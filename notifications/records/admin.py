@@ -14,14 +14,17 @@ from notification_service.lib.admin import LongList, MadeFilter, as_uuid, choice
 from notifications.channels.registry import channels
 from notifications.providers.base import FailureReason
 from notifications.providers.registry import providers
-from notifications.records.models import Attempt, IdempotencyKey, NotificationRecord, RecordEvent
+from notifications.records.models import Attempt, IdempotencyKey, NotificationRecord, Receipt, RecordEvent
 from notifications.records.services import timeline
+from notifications.records.states import DELIVERY_RANKS
 from tenants.admin_base import ReadOnlyAdmin
 from tenants.callers import Mode
 from tenants.models import Tenant
 
 #: Parts of a step that have a column of their own, or say nothing to a person.
 _OWN_COLUMN = frozenset({"at", "event", "status"})
+
+_KINDS = ("edited", "cancelled", "deleted", "resent", "worker_lost")
 
 
 @admin.register(NotificationRecord)
@@ -153,7 +156,7 @@ class RecordEventAdmin(_BelongsToRecord):
     """The rarer events of records: edited, cancelled, resent, a worker lost."""
 
     list_display = ("made_at", "tenant", "record_id", "kind", "actor")
-    list_filter = (choice_filter("kind", ("edited", "cancelled", "deleted", "resent", "worker_lost")), MadeFilter)
+    list_filter = (choice_filter("kind", (*_KINDS, *DELIVERY_RANKS)), MadeFilter)
 
 
 @admin.register(IdempotencyKey)
@@ -165,3 +168,12 @@ class IdempotencyKeyAdmin(LongList, ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("=key",)
     fields = ("id", "tenant", "key", "status_code", "created_at", "expires_at")
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(_BelongsToRecord):
+    """What providers reported. The addresses in it are not shown."""
+
+    list_display = ("made_at", "tenant", "provider", "state", "record_id", "occurred_at", "applied_at")
+    list_filter = (choice_filter("provider", providers.keys()), MadeFilter)
+    exclude = ("payload", "event_key")

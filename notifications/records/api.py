@@ -17,6 +17,7 @@ from rest_framework.response import Response
 
 from notifications.channels.registry import channels
 from notifications.providers.base import FailureReason
+from notifications.recipients.models import MAX_ADDRESS
 from notifications.records import services
 from notifications.records.door import DOOR
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
@@ -65,7 +66,7 @@ class SmallObject(JsonObject):
 
 class RecordIn(serializers.Serializer[Any]):
     channel = serializers.CharField(max_length=32, help_text="`email`")
-    recipient = serializers.CharField(max_length=512, help_text="An address of the channel.")
+    recipient = serializers.CharField(max_length=MAX_ADDRESS, help_text="An address of the channel.")
     content = JsonObject(help_text="The words; their fields depend on the channel.")
     context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept and returned, never sent.")

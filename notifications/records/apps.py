@@ -10,10 +10,14 @@ class RecordsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications.credentials.hooks import on_credential_usable
+        from notifications.records.hooks import on_outcomes
         from notifications.records.queue import release_held
+        from notifications.records.receipts import after_outcomes
         from notifications.records.wake import wake_after_commit
 
         @on_credential_usable
         def send_what_waited(tenant_id: UUID, channel: str) -> None:
             for lane in release_held(tenant_id, channel):
                 wake_after_commit(tenant_id, lane)
+
+        on_outcomes(after_outcomes)

@@ -20,6 +20,8 @@ from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.choice import Choice, UsableCredential
 from notifications.providers.base import FailureReason, OutgoingMessage, Provider, SendResult
+from notifications.providers.registry import providers
+from notifications.recipients.unsubscribe import unsubscribe_headers
 from notifications.records.outcomes import Outcome, Try, decide, hold, refuse
 from notifications.records.queue import Claimed
 from tenants.callers import Mode
@@ -77,7 +79,7 @@ class Delivery:
         for (tenant_id, channel, mode), group in groups.items():
             choice = await self.doors.choose(tenant_id, channel, mode)
             if choice.credentials:
-                await self._send(tenant_id, self._rendered(channel, group), choice.credentials)
+                await self._send_all(tenant_id, self._rendered(channel, group), choice.credentials)
             else:
                 reason = FailureReason.PROVIDER_ERROR if choice.again_at else FailureReason.AUTH_ERROR
                 result = SendResult.failure(reason, choice.because)
@@ -92,9 +94,26 @@ class Delivery:
             except ContentError as error:
                 self.report(refuse(claimed, FailureReason.CONTENT_ERROR, error.message, now=timezone.now()))
                 continue
+            if headers := unsubscribe_headers(claimed):
+                content["headers"] = {**content.get("headers", {}), **headers}
             message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane)
             ready[claimed.id] = _Sending(claimed, message)
         return ready
+
+    async def _send_all(
+        self, tenant_id: UUID, ready: dict[UUID, _Sending], credentials: Sequence[UsableCredential]
+    ) -> None:
+        """Send each message through the credentials whose providers take its kind of address."""
+        kinds: dict[tuple[UsableCredential, ...], dict[UUID, _Sending]] = defaultdict(dict)
+        for record_id, one in ready.items():
+            takers = tuple(each for each in credentials if providers.get(each.provider).takes(one.claimed.recipient))
+            kinds[takers][record_id] = one
+        for takers, pending in kinds.items():
+            if takers:
+                await self._send(tenant_id, pending, takers)
+            else:
+                for one in pending.values():
+                    self._hold(one.claimed, _NO_TAKER, due_at=None)
 
     async def _send(
         self, tenant_id: UUID, pending: dict[UUID, _Sending], credentials: Sequence[UsableCredential]
@@ -195,6 +214,9 @@ class Delivery:
         self.report(hold(claimed, response=result.response, now=timezone.now(), result=result, due_at=due_at))
 
 
+_NO_TAKER = SendResult.failure(
+    FailureReason.AUTH_ERROR, "No credential takes this kind of address: waiting for one that does."
+)
 _FORGOTTEN = SendResult.failure(FailureReason.UNKNOWN_ERROR, "The provider gave no result.", ambiguous=True)
 
 

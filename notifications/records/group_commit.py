@@ -17,6 +17,7 @@ import psycopg
 import structlog
 from django.db import connections
 
+from notifications.recipients.suppressions import suppression_key
 from notifications.records.models import NotificationRecord
 from notifications.records.wake import wake
 from tenants.limits import admit_some, known_limits
@@ -56,12 +57,17 @@ WITH batch AS MATERIALIZED (
         id uuid, tenant_id uuid, channel text, recipient text, content jsonb, context jsonb, metadata jsonb, lane text,
         mode text, status text, max_retries int, due_at timestamptz, scheduled_at timestamptz, expires_at timestamptz,
         created_by text, created_at timestamptz,
-        key_id uuid, key text, request_hash text, answer jsonb, key_expires_at timestamptz)
+        key_id uuid, key text, request_hash text, answer jsonb, key_expires_at timestamptz, suppression_key text)
+),
+barred AS MATERIALIZED (
+    SELECT b.id FROM batch AS b WHERE EXISTS (
+        SELECT FROM suppression AS s
+        WHERE s.tenant_id = b.tenant_id AND s.channel = b.channel AND s.address = b.suppression_key)
 ),
 claimed AS (
     INSERT INTO idempotency_key (id, tenant_id, key, request_hash, status_code, response, created_at, expires_at)
     SELECT key_id, tenant_id, key, decode(request_hash, 'hex'), 201, answer, created_at, key_expires_at
-    FROM batch WHERE key IS NOT NULL
+    FROM batch WHERE key IS NOT NULL AND id NOT IN (SELECT id FROM barred)
     ON CONFLICT (tenant_id, key) DO NOTHING
     RETURNING id
 ),
@@ -72,9 +78,10 @@ written AS (
         lost_count, due_at, scheduled_at, expires_at, created_by, created_at, updated_at)
     SELECT id, tenant_id, channel, recipient, content, context, metadata, lane, mode, status, 'none',
         '', '', '', '', 0, max_retries, 0, 0, due_at, scheduled_at, expires_at, created_by, created_at, created_at
-    FROM batch WHERE key IS NULL OR key_id IN (SELECT id FROM claimed)
+    FROM batch WHERE (key IS NULL OR key_id IN (SELECT id FROM claimed)) AND id NOT IN (SELECT id FROM barred)
 )
 SELECT id FROM batch WHERE key IS NOT NULL AND key_id NOT IN (SELECT id FROM claimed)
+UNION SELECT id FROM barred
 """
 
 
@@ -89,9 +96,9 @@ class GroupCommit:
     async def write(self, record: NotificationRecord, key: Key | None = None) -> bool:
         """Write a checked record; True once it is committed.
 
-        False if nothing was written, because the key has been used or the tenant's limit does not let it pass: the
-        long way knows what to say. Raises ``psycopg.Error`` if nothing could be written, ``CommitUnknown`` if nobody
-        can tell.
+        False if nothing was written, because the key has been used, the tenant's limit does not let it pass, or the
+        recipient's address is suppressed for something: the long way knows what to say. Raises ``psycopg.Error`` if
+        nothing could be written, ``CommitUnknown`` if nobody can tell.
         """
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(record, key, done))
@@ -194,6 +201,7 @@ def _row(waiting: _Waiting) -> dict[str, Any]:
         "expires_at": record.expires_at,
         "created_by": record.created_by,
         "created_at": record.created_at,
+        "suppression_key": suppression_key(record.channel, record.recipient),
     }
     if key is not None:
         row |= {

@@ -17,6 +17,7 @@ from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
 from notifications.records.models import NotificationRecord
 from notifications.records.states import Lane, Status
+from notifications.records.suppressed import hold_suppressed
 from notifications.records.wake import wake_after_commit
 from tenants.callers import Caller
 
@@ -53,6 +54,7 @@ def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationR
         require_credential(channel, caller.mode)
     now = timezone.now()
     records = [build_record(caller, new, now) for new in news]
+    hold_suppressed(records)
     NotificationRecord.objects.bulk_create(records)
     for lane in {record.lane for record in records if record.due_at <= now}:
         wake_after_commit(caller.required_tenant_id(), lane)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from django.db import models
 
+from notifications.recipients.models import MAX_ADDRESS
 from notifications.records.states import FINAL, WAITING, DeliveryState, Lane, Status
 from tenants.isolation import TenantModel
+
+#: Providers that never report anything later: nobody looks for their messages by the provider's id.
+WITHOUT_RECEIPTS = ["console", "smtp"]
 
 
 class NotificationRecord(TenantModel):
@@ -16,7 +20,7 @@ class NotificationRecord(TenantModel):
     """
 
     channel = models.CharField(max_length=32)
-    recipient = models.CharField(max_length=512)
+    recipient = models.CharField(max_length=MAX_ADDRESS)
     content = models.JSONField(default=dict)
     context = models.JSONField(default=dict)
     metadata = models.JSONField(default=dict)
@@ -63,6 +67,11 @@ class NotificationRecord(TenantModel):
                 condition=models.Q(status__in=sorted(WAITING)),
             ),
             models.Index(fields=["lease_until"], name="record_lease", condition=models.Q(status=Status.SENDING)),
+            models.Index(
+                fields=["tenant", "provider_message_id"],
+                name="record_provider_message",
+                condition=models.Q(provider_message_id__gt="") & ~models.Q(provider__in=WITHOUT_RECEIPTS),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -127,3 +136,38 @@ class IdempotencyKey(TenantModel):
     class Meta(TenantModel.Meta):
         db_table = "idempotency_key"
         constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="idempotency_key_unique")]
+
+
+class Receipt(TenantModel):
+    """What a provider reported about a message after it took it; kept for a month, so that replays change nothing.
+
+    ``payload`` is the parsed report: ``code``, ``detail``, ``address``, ``suppress``, ``reason``, ``price``,
+    ``currency``. A receipt whose record is not known yet waits with ``applied_at`` null.
+    """
+
+    provider = models.CharField(max_length=32)
+    credential_id = models.UUIDField()
+    # SHA-256 of what makes the report the same report.
+    event_key = models.CharField(max_length=64)
+    record_id = models.UUIDField(null=True)
+    provider_message_id = models.CharField(max_length=255, blank=True, default="")
+    state = models.CharField(max_length=16)
+    payload = models.JSONField(default=dict)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    applied_at = models.DateTimeField(null=True)
+
+    class Meta(TenantModel.Meta):
+        db_table = "receipt"
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["tenant", "provider", "event_key"], name="receipt_unique")]
+        indexes = [
+            models.Index(
+                fields=["tenant", "provider_message_id"],
+                name="receipt_waiting",
+                condition=models.Q(applied_at=None),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.state} {self.provider_message_id}"

@@ -74,3 +74,19 @@ EDITABLE: Final = frozenset({Status.PENDING, Status.SCHEDULED})
 def sources(target: Status) -> list[str]:
     """Return the statuses from which a record may move to ``target``."""
     return sorted(str(status) for status, onward in TRANSITIONS.items() if target in onward)
+
+
+#: What outranks what: ``delivery_state`` only ever moves to a higher rank, whatever the order in which news arrives.
+#: That it came to nothing outranks all that went well before, and a complaint outranks that.
+DELIVERY_RANKS: Final[Mapping[DeliveryState, int]] = {
+    DeliveryState.NONE: 0,
+    DeliveryState.DELIVERED: 10,
+    DeliveryState.SEEN: 20,
+    DeliveryState.OPENED: 20,
+    DeliveryState.READ: 30,
+    DeliveryState.CLICKED: 30,
+    DeliveryState.ACKNOWLEDGED: 40,
+    DeliveryState.UNDELIVERABLE: 50,
+    DeliveryState.BOUNCED: 60,
+    DeliveryState.COMPLAINED: 70,
+}

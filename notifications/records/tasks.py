@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from notification_service.lib.heartbeat import beat
 from notification_service.lib.partitions import ensure_partitions
-from notification_service.lib.scope import platform_scope
-from notifications.records import queue
+from notification_service.lib.scope import platform_scope, tenant_scope
+from notifications.records import queue, receipts
 from notifications.records.engine import close_engine, engine
 from notifications.records.idempotency import delete_expired
 from notifications.records.wake import wake
@@ -37,19 +37,23 @@ def sweep() -> None:
     with platform_scope("sweep"):
         lost = queue.take_back_lost()
         due = queue.due_lanes()
+        overdue = receipts.overdue()
     if lost:
         log.warning("leases_ran_out", count=lost)
     for tenant_id, lane in due:
         wake(tenant_id, lane)
+    for tenant_id, message_ids in overdue.items():
+        with tenant_scope(tenant_id):
+            receipts.apply_waiting(message_ids)
 
 
 @shared_task(name="notifications.records.tasks.housekeep")
 def housekeep() -> None:
-    """Make partitions ahead and forget idempotency keys that are past their time."""
+    """Make partitions ahead; forget idempotency keys and receipts that are past their time."""
     made = ensure_partitions(PARTITIONED, now=timezone.now())
-    with platform_scope("forget expired idempotency keys"):
-        forgotten = delete_expired()
-    log.info("housekeeping", partitions_made=made, idempotency_keys_forgotten=forgotten)
+    with platform_scope("forget expired idempotency keys and old receipts"):
+        forgotten, old = delete_expired(), receipts.forget_old()
+    log.info("housekeeping", partitions_made=made, idempotency_keys_forgotten=forgotten, receipts_forgotten=old)
 
 
 @worker_process_shutdown.connect

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 PUBLIC: Final = "public"
 
 
-def required_permission(view: APIView, method: str) -> Permission | str | None:
+class AnyOf(frozenset[Permission]):
+    """Permissions of which one is enough: for what is a person's own and also what others look after."""
+
+
+def required_permission(view: APIView, method: str) -> Permission | AnyOf | str | None:
     """Return the permission that a view names for an HTTP method, ``PUBLIC``, or None if it names none.
 
-    A view names them in ``permissions``: one for all methods, or a mapping from method to permission.
+    A view names them in ``permissions``: one for all methods, or a mapping from method to permission. ``AnyOf``
+    several is one too; the service called then decides what exactly the caller may.
     ``HEAD`` counts as ``GET``; ``OPTIONS`` is public (it says what may be done and does nothing).
     """
     if method == "OPTIONS":
         return PUBLIC
     named: Any = getattr(view, "permissions", None)
     if isinstance(named, Mapping):
-        found: Permission | str | None = named.get("GET" if method == "HEAD" else method)
+        found: Permission | AnyOf | str | None = named.get("GET" if method == "HEAD" else method)
         return found
     return named  # type: ignore[no-any-return]
 
@@ -46,4 +51,6 @@ class HasPermission(BasePermission):
             raise NotAuthenticated
         if needed is None and not hasattr(view, (request.method or "").lower()):
             return True  # there is nothing to guard: the answer is 405
+        if isinstance(needed, AnyOf):
+            return any(caller.may(permission) for permission in needed)
         return isinstance(needed, Permission) and caller.may(needed)

@@ -22,11 +22,11 @@ from rest_framework.views import APIView
 from notification_service.lib.errors import NotFound
 from notification_service.lib.scope import current_scope, tenant_scope
 from tenants.api.pagination import PageOrCursorPagination
-from tenants.api.permissions import PUBLIC, required_permission
+from tenants.api.permissions import PUBLIC, AnyOf, required_permission
 from tenants.callers import Caller
 from tenants.permissions import Permission
 
-Permissions = Permission | str | Mapping[str, Permission | str]
+Permissions = Permission | AnyOf | str | Mapping[str, Permission | AnyOf | str]
 
 
 class ServiceView(APIView):

@@ -14,6 +14,8 @@ from django.test import override_settings
 
 from notification_service.asgi import application
 from notification_service.lib.scope import tenant_scope
+from notifications.recipients.models import SuppressionReason
+from notifications.recipients.suppressions import NewSuppression, suppress
 from notifications.records.door import RecordsDoor
 from notifications.records.models import IdempotencyKey, NotificationRecord
 from tenants.caller_cache import callers
@@ -236,3 +238,22 @@ def test_without_the_database_nothing_is_promised(doors: Doors, tenant: Tenant) 
 def test_other_hosts_are_no_business_of_the_fast_door(doors: Doors, make_tenant: Callable[..., Tenant]) -> None:
     ((status, _, body),) = doors.post(GOOD)
     assert (status, body["code"]) == (400, "malformed")
+
+
+def test_a_suppressed_recipient_goes_the_long_way_and_is_not_sent_to(doors: Doors, tenant: Tenant) -> None:
+    doors.post(GOOD)
+    with tenant_scope(tenant.id):
+        suppress([NewSuppression("email", "ada@example.com", SuppressionReason.HARD_BOUNCE)], by="test")
+        suppress([NewSuppression("email", "news@example.com", SuppressionReason.MANUAL, "news")], by="test")
+    recipients = ["Ada@Example.com", "bob@example.com", "news@example.com"]
+    answers = doors.post(*({**GOOD, "recipient": each} for each in recipients), together=True)
+    assert [(status, body["status"]) for status, _, body in answers] == [
+        (201, "suppressed"),
+        (201, "pending"),
+        (201, "pending"),
+    ]
+    assert stored(tenant) == 4
+    for _ in range(2):
+        ((status, _, body),) = doors.post(GOOD, idempotency_key="k")
+        assert (status, body["status"]) == (201, "suppressed")
+    assert stored(tenant) == 5
