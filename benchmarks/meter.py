@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 
 import psutil  # type: ignore[import-untyped]
 
@@ -33,52 +34,41 @@ class Meter:
 
     stage: Stage
     programs: Iterable[Program]
-    _before: dict[int, float] = field(default_factory=dict)
-    _busy: float = 0.0
-    _own: dict[int, float] = field(default_factory=dict)
+    _side_before: float = 0.0
+    _all_before: float = 0.0
+    _busy_before: float = 0.0
     _started: float = 0.0
 
     def start(self) -> Meter:
         """Begin."""
-        self._before, self._own = self._side(), _times(_tree(psutil.Process()))
-        self._busy, self._started = _busy(), time.monotonic()
+        self._side_before, self._all_before = self._side(), _used_by(psutil.Process())
+        self._busy_before, self._started = _busy(), time.monotonic()
         return self
 
     def stop(self) -> Usage:
-        """Return what was used since ``start``. Processes that ended meanwhile are not counted."""
-        used = _grown(self._before, self._side())
-        own = _grown(self._own, _times(_tree(psutil.Process())))
+        """Return what was used since ``start``."""
+        own = _used_by(psutil.Process()) - self._all_before
         capacity = (time.monotonic() - self._started) * (os.cpu_count() or 1)
-        return Usage(used, max(0.0, min(1.0, (_busy() - self._busy - own) / capacity)))
+        others = (_busy() - self._busy_before - own) / capacity
+        return Usage(self._side() - self._side_before, max(0.0, min(1.0, others)))
 
-    def _side(self) -> dict[int, float]:
+    def _side(self) -> float:
         roots = [program.process.pid for program in self.programs] + self.stage.server_pids()
-        found: dict[int, float] = {}
-        for pid in roots:
-            found |= _times(_tree(psutil.Process(pid)))
-        return found
+        return sum(_used_by(psutil.Process(pid)) for pid in roots)
 
 
-def _tree(root: psutil.Process) -> list[psutil.Process]:
+def _used_by(root: psutil.Process) -> float:
+    """Seconds that a process and its children used, those that have ended included (a database's sessions do)."""
+    total = 0.0
     try:
-        return [root, *root.children(recursive=True)]
+        processes = [root, *root.children(recursive=True)]
     except psutil.Error:
-        return []
-
-
-def _times(processes: Iterable[psutil.Process]) -> dict[int, float]:
-    found = {}
+        return total
     for process in processes:
-        try:
+        with suppress(psutil.Error):
             times = process.cpu_times()
-        except psutil.Error:
-            continue
-        found[process.pid] = float(times.user + times.system)
-    return found
-
-
-def _grown(before: dict[int, float], after: dict[int, float]) -> float:
-    return sum(used - before.get(pid, 0.0) for pid, used in after.items())
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def _busy() -> float:
