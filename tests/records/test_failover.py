@@ -409,6 +409,28 @@ def test_a_slow_recipient_does_not_hold_back_a_later_record(
     wait_until(lambda: load(admin.tenant, slow).status == "success")
 
 
+def test_a_slow_channel_does_not_hold_back_another_in_the_same_chunk(
+    admin: Persona, use: Use, post: Post, engine: Engine, mail_server: Sandbox
+) -> None:
+    use(mail_server.smtp_port, payload={"timeout": 10})
+    account = {
+        "account_sid": f"AC{new_id().hex}",
+        "auth_token": "0123456789abcdef0123456789abcdef",
+        "from_phone": "+15551234567",
+        "base_url": f"{mail_server.url}/twilio",
+    }
+    with tenant_scope(admin.tenant_id):
+        create_credential(
+            system_caller(admin.tenant_id, "test"), channel="sms", provider="twilio", payload=account, name="SMS"
+        )
+    mail = post(recipient="slow+2@example.com")
+    sms = post(channel="sms", recipient="+14155552671", content={"body": "Hi {{name}}"})
+    engine.drain(admin.tenant_id, "normal", patience=0)
+    wait_until(lambda: load(admin.tenant, sms).is_final, seconds=1.8)
+    assert (load(admin.tenant, sms).status, load(admin.tenant, mail).status) == ("success", "sending")
+    wait_until(lambda: load(admin.tenant, mail).status == "success")
+
+
 def test_tenants_take_turns(
     admin: Persona,
     stranger: Persona,
