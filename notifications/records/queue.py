@@ -144,11 +144,15 @@ def due_lanes() -> list[tuple[UUID, str]]:
 
 
 def release_held(tenant_id: UUID, channel: str) -> list[str]:
-    """Make due what waits for a credential of a channel; return the lanes concerned. Needs the tenant's scope."""
+    """Make due what waits for a credential of a channel; return the lanes concerned. Needs the tenant's scope.
+
+    That is what waits for a usable one, and what waits for a provider that keeps failing.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE notification_record SET due_at = now() WHERE tenant_id = %s AND channel = %s"
-            f" AND status IN ({_WAITING}) AND failure_reason = 'auth_error' AND due_at > now() RETURNING lane",
+            f" AND status IN ({_WAITING}) AND due_at > now() AND (failure_reason = 'auth_error'"
+            " OR (status = 'pending' AND failure_reason = 'provider_error')) RETURNING lane",
             [tenant_id, channel],
         )
         return sorted({row[0] for row in cursor.fetchall()})
