@@ -41,6 +41,7 @@ class Claimed:
     expires_at: datetime
     lease_token: UUID
     at_most_once: bool = False
+    category: str = ""
 
 
 # The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
@@ -55,7 +56,8 @@ WHERE r.id = ANY (ARRAY(
 ))
 RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
     attempt_count, created_at, expires_at, lease_token,
-    (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s)
+    (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s),
+    coalesce(metadata ->> 'category', '')
 """
 
 
@@ -176,6 +178,7 @@ def _claimed(cursor: CursorWrapper) -> list[Claimed]:
             expires_at=row[12],
             lease_token=row[13],
             at_most_once=bool(row[14]),
+            category=row[15],
         )
         for row in cursor.fetchall()
     ]
