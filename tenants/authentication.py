@@ -5,12 +5,13 @@ Both classes return the ``Caller`` twice, as ``request.user`` and as ``request.a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from notification_service.lib.errors import NotAuthenticated
+from notification_service.lib.errors import NotAuthenticated, ServiceError
 from notification_service.lib.request_context import current_request
 from tenants.api_key_check import authenticate_api_key, wrong_api_key
 from tenants.caller_cache import callers, fingerprint
@@ -51,7 +52,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if secret is None or len(secret) > _LONGEST or len(key or "") > _LONGEST:
             raise wrong_api_key()
         context = current_request()
-        return _remembered(request, authenticate_api_key(key, secret, context.ip if context else None))
+        return _remembered(request, lambda: authenticate_api_key(key, secret, context.ip if context else None))
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
@@ -64,14 +65,21 @@ class JwtAuthentication(BaseAuthentication):
         token = bearer_of(request.headers.get("Authorization", ""))
         if token is None:
             return None
-        return _remembered(request, authenticate_bearer(token))
+        return _remembered(request, lambda: authenticate_bearer(token))
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
 
 
-def _remembered(request: Request, caller: Caller) -> tuple[Caller, Caller]:
+def _remembered(request: Request, authenticate: Callable[[], Caller]) -> tuple[Caller, Caller]:
+    """Authenticate, and tell the fast doors what came of it."""
     meta = request.META
     names = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_X_API_SECRET", "REMOTE_ADDR", "HTTP_X_FORWARDED_FOR")
-    callers.remember(fingerprint(*(meta.get(name, "") for name in names)), caller)
+    shown = fingerprint(*(meta.get(name, "") for name in names))
+    try:
+        caller = authenticate()
+    except ServiceError:
+        callers.forget(shown)
+        raise
+    callers.remember(shown, caller)
     return caller, caller

@@ -67,7 +67,7 @@ class RecordsDoor:
 
     async def __call__(self, request: Request) -> Reply | None:
         """Accept one record, or return None for the long way."""
-        caller = _caller(request)
+        caller = await _caller(request)
         if caller is None or caller.tenant_id is None or not caller.may(Permission.NOTIFICATIONS_WRITE):
             return None
         if not _is_ordinary(request):
@@ -112,10 +112,10 @@ class RecordsDoor:
             self._commit = None
 
 
-def _caller(request: Request) -> Caller | None:
+async def _caller(request: Request) -> Caller | None:
     names = (b"authorization", b"x-api-key", b"x-api-secret")
     authorization, key, secret = (request.header(name) for name in names)
-    return callers.get(fingerprint(authorization, key, secret, request.peer, request.header(b"x-forwarded-for")))
+    return await callers.get(fingerprint(authorization, key, secret, request.peer, request.header(b"x-forwarded-for")))
 
 
 def _is_ordinary(request: Request) -> bool:
