@@ -13,12 +13,14 @@ from django.db import connection
 from django.test import override_settings
 
 from notification_service.asgi import application
+from notification_service.lib.rate_limit import Limit
 from notification_service.lib.scope import tenant_scope
 from notifications.recipients.models import SuppressionReason
 from notifications.recipients.suppressions import NewSuppression, suppress
 from notifications.records.door import RecordsDoor
 from notifications.records.models import IdempotencyKey, NotificationRecord
 from tenants.caller_cache import callers
+from tenants.limits import PLAN_LIMITS, PlanLimits
 from tenants.models import Plan, Tenant
 from tests.conftest import Persona
 
@@ -198,9 +200,10 @@ def test_an_idempotency_key_means_once_at_both_doors(doors: Doors, tenant: Tenan
         assert IdempotencyKey.objects.count() == 1
 
 
-def test_a_tenant_over_its_limit_is_told_so(doors: Doors, tenant: Tenant) -> None:
+def test_a_tenant_over_its_limit_is_told_so(doors: Doors, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLAN_LIMITS, Plan.FREE, PlanLimits(Limit(20, 3600.0), None))
     Tenant.objects.filter(id=tenant.id).update(plan=Plan.FREE)
-    answers = doors.post(*[GOOD] * 260, together=True)
+    answers = doors.post(*[GOOD] * 30, together=True)
     statuses = [status for status, _, _ in answers]
     assert set(statuses) == {201, 429}
     refused = next(answer for answer in answers if answer[0] == 429)
