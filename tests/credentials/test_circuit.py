@@ -139,9 +139,7 @@ def no_redis(settings: Settings) -> Iterator[None]:
     lib_redis._breaker.succeeded()
 
 
-def test_without_redis_every_circuit_counts_as_closed(
-    credential_id: UUID, request: pytest.FixtureRequest
-) -> None:
+def test_without_redis_every_circuit_counts_as_closed(credential_id: UUID, request: pytest.FixtureRequest) -> None:
     fail(credential_id, FAILURES_TO_OPEN)
     request.getfixturevalue("no_redis")
     assert state_of(credential_id) == Circuit("closed", 0, None)

@@ -27,9 +27,7 @@ def send(service: RunningService, domain: str, count: int) -> tuple[list[str], l
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "message"])
-def test_it_refuses_everything_for_good(
-    service: RunningService, faulty_server: Faulty, domain: str, step: str
-) -> None:
+def test_it_refuses_everything_for_good(service: RunningService, faulty_server: Faulty, domain: str, step: str) -> None:
     server = faulty_server(**{step: b"554 5.3.0 transaction failed\r\n"})
     _, ids = send(service, domain, 4)
     assert service.wait_for_ends(ids, 20) == ["failed"] * 4

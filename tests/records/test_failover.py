@@ -42,7 +42,9 @@ Post = Callable[..., UUID]
 def use(admin: Persona) -> Use:
     """Give ``acme`` a credential at a port of this machine."""
 
-    def make(port: int, *, persona: Persona = admin, payload: dict[str, Any] | None = None, **fields: Any) -> Credential:
+    def make(
+        port: int, *, persona: Persona = admin, payload: dict[str, Any] | None = None, **fields: Any
+    ) -> Credential:
         given = {"host": "127.0.0.1", "port": port, "security": "none", "from_email": "app@acme.example", "timeout": 1}
         with tenant_scope(persona.tenant_id):
             return create_credential(
