@@ -275,6 +275,20 @@ def test_what_a_lost_worker_had_is_sent_again_unless_it_must_not_go_out_twice(
     assert "worker_lost" in [step["event"] for step in story]
 
 
+def test_nobody_is_taken_for_lost_when_the_database_has_just_started(
+    admin: Persona, use: Use, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it was away no worker could renew its lease; they are heard first."""
+    use(free_port())
+    record_id = post()
+    past = timezone.now() - timedelta(seconds=1)
+    change(admin.tenant, record_id, status="sending", lease_token=new_id(), lease_until=past)
+    monkeypatch.setattr(queue, "GRACE_SECONDS", 1_000_000)
+    with platform_scope("test"):
+        assert queue.take_back_lost() == 0
+    assert load(admin.tenant, record_id).status == "sending"
+
+
 # --- Circuits -----------------------------------------------------------------------------------------------------
 
 
