@@ -19,7 +19,7 @@ from uuid import UUID
 import structlog
 import uvloop
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
@@ -43,7 +43,10 @@ TURN = 2.0
 FLUSH_ROWS, FLUSH_SECONDS = 250, 0.05
 #: Full chunks of one lane of one tenant that may be on their way at the same time, in one process.
 _CHUNKS_UNDER_WAY = 2
-_WRITE_PAUSE = 0.5
+#: Pause between tries while the database is away, and for how long we go on trying, both in seconds. It may be long:
+#: nobody can take our leases meanwhile, and the sweeper gives us a moment when the database is back.
+_PAUSE, _PATIENCE = 0.5, 600.0
+_AWAY = (OperationalError, InterfaceError)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -149,26 +152,31 @@ class Engine:
                 await flush()
 
     async def _write(self, tenant_id: UUID, batch: list[Outcome]) -> None:
-        """Write a batch; while the database is away or a listener raises, try for as long as our lease would hold."""
-        gives_up = time.monotonic() + settings.LEASE_SECONDS
+        """Write a batch; try again while the database is away, or while a listener raises and our lease would hold."""
+        began = time.monotonic()
         while True:
             try:
                 return await self._in_scope(tenant_id, _record_outcomes, tenant_id, batch)
-            except Exception:  # whoever listens runs in our transaction and may raise what it likes
-                if time.monotonic() > gives_up:
+            except Exception as error:  # whoever listens runs in our transaction and may raise what it likes
+                patience = _PATIENCE if isinstance(error, _AWAY) else settings.LEASE_SECONDS
+                if time.monotonic() - began > patience:
                     raise
                 log.warning("outcomes_not_written", count=len(batch), exc_info=True)
-                await asyncio.sleep(_WRITE_PAUSE)
+                await asyncio.sleep(_PAUSE)
 
     @contextlib.asynccontextmanager
     async def _lease(self, tenant_id: UUID, token: UUID) -> AsyncIterator[None]:
         """Keep the leases held under a token alive for as long as we are."""
 
         async def keep() -> None:
+            pause = settings.LEASE_SECONDS / 3
             while True:
-                await asyncio.sleep(settings.LEASE_SECONDS / 3)
-                with contextlib.suppress(DatabaseError):
+                await asyncio.sleep(pause)
+                try:
                     await self._in_scope(tenant_id, queue.renew, tenant_id, token)
+                    pause = settings.LEASE_SECONDS / 3
+                except (DatabaseError, InterfaceError):
+                    pause = min(_PAUSE, settings.LEASE_SECONDS / 3)
 
         keeper = asyncio.ensure_future(keep())
         try:
@@ -181,7 +189,14 @@ class Engine:
     def _doors(self) -> Doors:
         async def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
             # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts at once, everywhere.
-            return await self._in_scope(tenant_id, choice.choose, tenant_id, channel, mode)
+            began = time.monotonic()
+            while True:
+                try:
+                    return await self._in_scope(tenant_id, choice.choose, tenant_id, channel, mode)
+                except _AWAY:  # nothing of the chunk was sent, and nobody must believe that it may have been
+                    if time.monotonic() - began > _PATIENCE:
+                        raise
+                    await asyncio.sleep(_PAUSE)
 
         async def pause(tenant_id: UUID, credential_id: UUID, because: str) -> None:
             await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)

@@ -19,6 +19,8 @@ from tenants.callers import Mode
 
 #: After this many lost workers a record is taken for the cause and fails.
 LOST_LIMIT = 5
+#: Nobody is taken for lost in the first seconds after a start of the database.
+GRACE_SECONDS = 5
 _WAITING = ", ".join(f"'{status}'" for status in sorted(WAITING))
 
 
@@ -84,9 +86,11 @@ def renew(tenant_id: UUID, token: UUID) -> int:
 
 
 # The try that was lost counts as an attempt (the message may have gone out), but not as one of the retries.
+# While the database was away nobody could renew a lease: after it has started, its workers may first be heard.
 _TAKE_BACK = """
 WITH lost AS (
     SELECT id FROM notification_record WHERE status = 'sending' AND lease_until < now()
+        AND pg_postmaster_start_time() < now() - %(grace)s * interval '1 second'
     ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE notification_record AS r
@@ -104,7 +108,7 @@ RETURNING r.id, r.tenant_id, r.status, r.attempt_count
 def take_back_lost(*, limit: int = 5000) -> int:
     """Give up leases that ran out, so that another worker tries; return how many. Needs ``platform_scope``."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE_BACK, {"limit": limit, "lost_limit": LOST_LIMIT})
+        cursor.execute(_TAKE_BACK, {"limit": limit, "lost_limit": LOST_LIMIT, "grace": GRACE_SECONDS})
         lost = cursor.fetchall()
     RecordEvent.objects.bulk_create(
         RecordEvent(

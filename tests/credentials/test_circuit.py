@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -159,7 +159,7 @@ def test_the_api_shows_it_and_a_change_of_the_credential_closes_it(
     fail(credential_id, FAILURES_TO_OPEN, admin.tenant_id)
     shown = admin.client.get(address).json()["health"]
     assert (shown["state"], shown["failures"]) == ("open", FAILURES_TO_OPEN)
-    until = timezone.datetime.fromisoformat(shown["open_until"])
+    until = datetime.fromisoformat(shown["open_until"])
     assert timedelta(seconds=10) < until - timezone.now() <= timedelta(seconds=15)
     assert admin.client.get(CREDENTIALS).json()["results"][0]["health"]["state"] == "open"
     rest(credential_id, admin.tenant_id)

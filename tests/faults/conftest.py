@@ -14,7 +14,7 @@ from tests.providers.smtp_servers import OddServer
 from tests.running_service import RunningService, running_service
 
 #: Seconds after which a worker that is not heard of has lost its records, and between two sweeps.
-LEASE_SECONDS, SWEEP_SECONDS = 6, 1
+LEASE_SECONDS, SWEEP_SECONDS = 4, 1
 HALF_CLOSE = "half-close"
 
 

@@ -13,6 +13,7 @@ from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
 from notifications.credentials.models import Credential
 from notifications.credentials.services import create_credential
+from notifications.records import queue
 from notifications.records.engine import Engine
 from notifications.records.models import Attempt, NotificationRecord
 from tenants.callers import system_caller
@@ -34,6 +35,12 @@ EXAMPLE: dict[str, Any] = {
 def example(**changes: Any) -> dict[str, Any]:
     """Return the specification's example with some fields changed; ``...`` takes one out."""
     return {name: value for name, value in {**EXAMPLE, **changes}.items() if value is not ...}
+
+
+@pytest.fixture(autouse=True)
+def _database_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' database has only just started: that is no reason here to wait for workers."""
+    monkeypatch.setattr(queue, "GRACE_SECONDS", 0)
 
 
 @pytest.fixture(scope="session")

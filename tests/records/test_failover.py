@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from pytest_django.fixtures import Settings
 from notification_service.lib.ids import new_id
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import platform_scope, tenant_scope
+from notifications.credentials import circuit
 from notifications.credentials.models import Credential
 from notifications.credentials.services import create_credential
 from notifications.records import engine as engine_module
@@ -274,6 +275,20 @@ def test_what_a_lost_worker_had_is_sent_again_unless_it_must_not_go_out_twice(
     assert "worker_lost" in [step["event"] for step in story]
 
 
+def test_nobody_is_taken_for_lost_when_the_database_has_just_started(
+    admin: Persona, use: Use, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it was away no worker could renew its lease; they are heard first."""
+    use(free_port())
+    record_id = post()
+    past = timezone.now() - timedelta(seconds=1)
+    change(admin.tenant, record_id, status="sending", lease_token=new_id(), lease_until=past)
+    monkeypatch.setattr(queue, "GRACE_SECONDS", 1_000_000)
+    with platform_scope("test"):
+        assert queue.take_back_lost() == 0
+    assert load(admin.tenant, record_id).status == "sending"
+
+
 # --- Circuits -----------------------------------------------------------------------------------------------------
 
 
@@ -295,7 +310,7 @@ def test_a_provider_that_keeps_failing_is_left_alone_and_tried_with_one_message(
         record = load(admin.tenant, each)
         assert (record.status, record.failure_reason) == ("pending", "provider_error")
         assert (record.retry_count, record.attempt_count) == (0, 0)
-        assert record.due_at.isoformat() == timezone.datetime.fromisoformat(opened["open_until"]).isoformat()
+        assert record.due_at.isoformat() == datetime.fromisoformat(opened["open_until"]).isoformat()
         assert attempts_of(admin.tenant, each) == []
 
     # Half-open and still away: one message finds out, nobody else pays for it, and the rest is twice as long.
@@ -304,7 +319,7 @@ def test_a_provider_that_keeps_failing_is_left_alone_and_tried_with_one_message(
     change(admin.tenant, *held, due_at=timezone.now())
     engine.drain(admin.tenant_id, "normal")
     assert sorted(load(admin.tenant, each).attempt_count for each in held) == [0, 0, 0, 1]
-    longer = timezone.datetime.fromisoformat(health(admin, credential)["open_until"]) - timezone.now()
+    longer = datetime.fromisoformat(health(admin, credential)["open_until"]) - timezone.now()
     assert timedelta(seconds=25) < longer <= timedelta(seconds=30)
 
 
@@ -316,7 +331,7 @@ def test_a_success_closes_the_circuit_and_lets_the_others_through(
     credential = use(moody.port)
     for _ in range(5):
         with tenant_scope(admin.tenant_id):
-            engine_module.circuit.report(admin.tenant_id, credential.id, good=0, bad=1)
+            circuit.report(admin.tenant_id, credential.id, good=0, bad=1)
     assert health(admin, credential)["state"] == "open"
     ids = [post(recipient=f"r{number}@example.com") for number in range(6)]
     engine.drain(admin.tenant_id, "normal")
@@ -335,7 +350,7 @@ def test_news_of_a_credential_frees_what_waits_for_a_circuit(
 ) -> None:
     credential = use(free_port())
     for _ in range(5):
-        engine_module.circuit.report(admin.tenant_id, credential.id, good=0, bad=1)
+        circuit.report(admin.tenant_id, credential.id, good=0, bad=1)
     record_id = post()
     engine.drain(admin.tenant_id, "normal")
     assert load(admin.tenant, record_id).due_at > timezone.now() + timedelta(seconds=5)
