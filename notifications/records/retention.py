@@ -40,7 +40,7 @@ def delete_old(*, now: datetime, seconds: float = RUN_SECONDS) -> int:
     """
     ends, deleted = time.monotonic() + seconds, 0
     chosen = Tenant.objects.filter(settings__has_key="retention_days").values_list("id", "settings__retention_days")
-    for tenant_id, days in chosen.iterator():
+    for tenant_id, days in list(chosen):
         for channel, others, limit in _rules(days or {}):
             for count in _delete(tenant_id, channel, others, id_floor(now - timedelta(days=limit))):
                 deleted += count

@@ -16,7 +16,6 @@ from tenants.api.views import TenantView
 from tenants.models import Tenant
 from tenants.permissions import Permission
 
-
 _CHANNEL: Final = re.compile(r"\*|[a-z][a-z0-9_]{0,31}")
 
 
