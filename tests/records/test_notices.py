@@ -32,9 +32,8 @@ def _three_are_many(settings: Settings) -> None:
 
 def told(tenant: Tenant) -> list[dict[str, Any]]:
     with tenant_scope(tenant.id):
-        return list(
-            AuditLog.objects.filter(action="delivery.failing").order_by("id").values_list("metadata", flat=True)
-        )
+        entries = AuditLog.objects.filter(action="delivery.failing").order_by("id")
+        return list(entries.values_list("metadata", flat=True))
 
 
 def test_one_notice_for_many_failures(

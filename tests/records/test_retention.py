@@ -74,9 +74,9 @@ def left(tenant: Tenant) -> list[UUID]:
 
 
 def wants(tenant: Tenant, **days: int) -> None:
-    Tenant.objects.filter(id=tenant.id).update(
-        settings={"retention_days": {k.replace("every", "*"): v for k, v in days.items()}}
-    )
+    """Set a tenant's ``retention_days``; ``every`` stands for ``*``."""
+    chosen = {"*" if channel == "every" else channel: value for channel, value in days.items()}
+    Tenant.objects.filter(id=tenant.id).update(settings={"retention_days": chosen})
 
 
 def test_each_tenants_own_time(tenant: Tenant, other_tenant: Tenant) -> None:
