@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import structlog
 from django.conf import settings
 from django.core.mail import send_mail
-from django.db import DatabaseError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from notification_service.health import examine
 from notification_service.lib.redis import RedisUnavailable, attempt
@@ -25,8 +25,9 @@ log = structlog.get_logger(__name__)
 #: A part is reported after it was found failing so many times in a row.
 FAILURES_TO_ALERT: Final = 2
 _FAILING_SECONDS: Final = 7 * 86_400
-#: Within this time all web processes have seen that a part works again.
-_OK_SECONDS: Final = 300
+#: Within a look and this time (seconds) all web processes have seen that a part works again; and it takes longer than
+#: that until a part that fails anew is told and works again.
+_OK_SECONDS: Final = 10
 
 State = Literal["failing", "ok"]
 
@@ -44,8 +45,8 @@ class Watcher:
     def start(self) -> None:
         """Look every ``ALERT_CHECK_SECONDS`` (0: never) from now on."""
         if settings.ALERT_CHECK_SECONDS > 0 and self._thread is None:
-            self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+            self._stopping = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._stopping,), name="alerts", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
@@ -62,8 +63,8 @@ class Watcher:
         finally:
             connection.close()
 
-    def _run(self) -> None:
-        while not self._stopping.wait(settings.ALERT_CHECK_SECONDS):
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(settings.ALERT_CHECK_SECONDS):
             self.check()
 
     def _check(self) -> None:
@@ -95,7 +96,8 @@ class Watcher:
     def _recover(self, parts: Mapping[str, str]) -> None:
         news = []
         for part, detail in parts.items():
-            before, was = self._told.get(part), _was(part, "ok")
+            before = self._told.get(part)
+            was = _was(part, "ok", only_known=before is None)
             self._told[part] = "ok"
             if before == "failing":
                 log.warning("operator_recovery", part=part, detail=detail)
@@ -113,13 +115,13 @@ def examine_queues() -> dict[str, dict[str, Any]]:
     """
     try:
         lanes = backlog(count_limit=1)
-    except DatabaseError:
+    except (OperationalError, InterfaceError):
         return {}
     limit = settings.QUEUE_AGE_ALERT_SECONDS
     return {
         f"queue {lane}": {
             "ok": found.oldest <= limit,
-            "detail": f"the oldest due message waits for {found.oldest:.0f} s",
+            "detail": f"the oldest due message has waited for {found.oldest:.0f} s",
         }
         for lane, found in lanes.items()
     }
@@ -129,11 +131,14 @@ def _key(part: str) -> str:
     return f"operator-alert:{part}"
 
 
-def _was(part: str, state: State) -> str | None:
-    """Say to all web processes how a part is, and return what was said before: None if nothing, or Redis is down."""
-    keep = _FAILING_SECONDS if state == "failing" else _OK_SECONDS
+def _was(part: str, state: State, *, only_known: bool = False) -> str | None:
+    """Say to all web processes how a part is, and return what was said before: None if nothing, or Redis is down.
+
+    With ``only_known``, nothing is said of a part of which nothing was said before.
+    """
+    keep = _FAILING_SECONDS if state == "failing" else int(settings.ALERT_CHECK_SECONDS) + _OK_SECONDS
     try:
-        was = attempt(lambda client: client.set(_key(part), state, ex=keep, get=True))
+        was = attempt(lambda client: client.set(_key(part), state, ex=keep, xx=only_known, get=True))
     except RedisUnavailable:
         return None
     return None if was is None else str(was)

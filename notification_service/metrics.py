@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpResponse
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
@@ -125,7 +125,7 @@ class ServiceCollector(Collector):
             try:
                 yield from [family for source in sources for family in source()]
                 up.add_metric([name], 1)
-            except (DatabaseError, RedisError, RedisUnavailable):
+            except (OperationalError, InterfaceError, RedisError, RedisUnavailable):
                 up.add_metric([name], 0)
         yield up
 

@@ -36,7 +36,7 @@ FROM lanes, LATERAL (
         SELECT FROM notification_record AS r
         WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({_WAITING}) AND r.due_at <= now()
         LIMIT %s
-    ) AS some
+    ) AS waiting
 ) AS counted
 GROUP BY lanes.lane
 """
