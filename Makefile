@@ -11,7 +11,7 @@ export VENV
 
 .DEFAULT_GOAL := help
 .PHONY: help up down reset logs status stop start shell manage venv venv-dev test check format openapi \
-	lint types imports migrations schema env shellcheck audit
+	lint types imports migrations schema env shellcheck audit bench soak
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^## / { print "\n" substr($$0, 4) } \
@@ -52,6 +52,12 @@ test: venv-dev ## the whole suite, on servers of its own (ARGS="-k name" for a p
 
 check: lint types imports migrations schema env shellcheck ## everything that reads the code
 	@echo "All checks passed."
+
+bench: venv-dev ## benchmarks beside their baselines (QUICK=1 for under a minute, ARGS="I1 S1" for a part)
+	@QUICK=$(QUICK) $(PY) -m benchmarks $(ARGS)
+
+soak: venv-dev ## ten minutes of mixed load while parts are killed (SECONDS=60 for less)
+	@SECONDS=$(or $(SECONDS),600) $(PY) -m benchmarks soak
 
 format: venv-dev ## format the code and sort the imports
 	@$(PY) -m ruff check --fix .

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
 
 from notification_service.lib.scope import tenant_scope
+from notification_service.local.demo_channels import Payloads, demo_payloads, sendgrid_payload
 from notification_service.local.files import write_private
 from notifications.credentials.models import Credential
-from notifications.credentials.services import create_credential, decrypt, update_credential
+from notifications.credentials.services import create_credential, decrypt, update_credential, valid_payload
+from notifications.providers.registry import providers
 from tenants import api_keys
 from tenants.callers import system_caller
 from tenants.models import Membership, Plan, PlatformRole, Role, Tenant, TenantStatus, User
@@ -55,8 +56,9 @@ def seed_demo(path: Path) -> dict[str, Any]:
         _member(acme, member, Role.HR)
         _member(acme, customer, Role.CUSTOMER)
         _member(globex, other_admin, Role.ADMIN)
-        for tenant in (acme, globex):
-            _mail_credential(tenant)
+        payloads = demo_payloads(acme)
+        _credentials(acme, payloads)
+        _credentials(globex, demo_payloads(globex))
         pairs = {mode: _api_key(acme, mode, earlier.get("api_keys", {}).get(mode)) for mode in ApiKeyMode.values}
     base_url = settings.PUBLIC_URL
     demo = {
@@ -73,7 +75,11 @@ def seed_demo(path: Path) -> dict[str, Any]:
         "user_id": str(customer.user.id),
         "platform_token": issue_platform_token(platform.user, _LIFETIME),
         "api_keys": pairs,
-        "smtp": _sandbox_smtp(acme),
+        "smtp": payloads.get(("email", "smtp")),
+        "credentials": [
+            {"channel": channel, "provider": provider, "credentials": payload}
+            for (channel, provider), payload in {**payloads, ("email", "sendgrid"): sendgrid_payload(acme)}.items()
+        ],
         "other_tenant": {
             "tenant_id": str(globex.id),
             "admin": other_admin.shown(),
@@ -140,29 +146,14 @@ def _member(tenant: Tenant, person: _Person, role: str) -> None:
         Membership.objects.get_or_create(tenant=tenant, user=person.user, defaults={"role": role})
 
 
-def _sandbox_smtp(tenant: Tenant) -> dict[str, Any]:
-    """The payload of a mail credential at the sandbox; its user name is how the sandbox knows whose mail it caught."""
-    url = urlsplit(settings.SANDBOX_SMTP_URL)
-    return {
-        "host": url.hostname,
-        "port": url.port,
-        "security": "none",
-        "username": tenant.slug,
-        "password": "demo-mail-password",
-        "from_email": f"no-reply@{tenant.slug}.example",
-        "from_name": tenant.name,
-    }
-
-
-def _mail_credential(tenant: Tenant) -> None:
-    """The sandbox's ports may move between runs: the credential is made anew if it points elsewhere."""
-    if not settings.SANDBOX_SMTP_URL:
-        return
-    name, payload = "Sandbox mail", _sandbox_smtp(tenant)
+def _credentials(tenant: Tenant, payloads: Payloads) -> None:
+    """Make the sandbox's credentials, or correct them: its ports and keys may have changed since."""
     with tenant_scope(tenant.id):
-        ours = Credential.objects.filter(name=name, channel="email").first()
         caller = system_caller(tenant.id, "demo")
-        if ours is None:
-            create_credential(caller, channel="email", provider="smtp", name=name, payload=payload)
-        elif (decrypt(ours).reveal()["host"], decrypt(ours).reveal()["port"]) != (payload["host"], payload["port"]):
-            update_credential(caller, ours, payload=payload, enabled=True)
+        for (channel, provider), payload in payloads.items():
+            name = f"Sandbox {providers.get(provider).label}"
+            ours = Credential.objects.filter(name=name, channel=channel).first()
+            if ours is None:
+                create_credential(caller, channel=channel, provider=provider, name=name, payload=payload)
+            elif decrypt(ours) != valid_payload(provider, payload):
+                update_credential(caller, ours, payload=payload, enabled=True)

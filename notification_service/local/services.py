@@ -15,8 +15,8 @@ from notification_service.local.environment import LocalSetup
 from notification_service.local.server import EmbeddedServer
 from notification_service.local.supervisor import Service
 
-_QUEUES = "critical,normal,bulk,control"
-_WORKER = "local@worker"
+#: Workers by name: the queues that each takes from, and its processes. Bulk never stands in anybody's way.
+WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", 1)}
 
 
 def local_services(setup: LocalSetup) -> list[Service]:
@@ -48,7 +48,6 @@ def local_services(setup: LocalSetup) -> list[Service]:
     sandbox_ports = [f"--smtp-port={setup.ports['sandbox_smtp']}", f"--http-port={setup.ports['sandbox_http']}"]
     place = ["--host=127.0.0.1", *sandbox_ports, f"--data-dir={local / 'sandbox'}"]
     bind = ["--host=127.0.0.1", f"--port={setup.port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
-    worker = ["worker", f"--queues={_QUEUES}", "--concurrency=2", f"--hostname={_WORKER}"]
     beat = ["beat", "--pidfile="]
     celery = ["-m", "celery", "-A", "notification_service"]
     demo = ["manage.py", "seed_demo", f"--write={local / 'demo.json'}"]
@@ -56,27 +55,28 @@ def local_services(setup: LocalSetup) -> list[Service]:
     def sandbox_answers() -> bool:
         return answers(setup.sandbox_url) and accepts(setup.ports["sandbox_smtp"])
 
-    def worker_is_ready() -> bool:
-        return worker_answers(environment["REDIS_URL"])
+    def worker(name: str, queues: str, processes: int) -> Service:
+        arguments = ["worker", f"--queues={queues}", f"--concurrency={processes}", f"--hostname=local@{name}"]
+        return python(
+            name,
+            *celery,
+            *arguments,
+            needs=("seed", "sandbox"),
+            ready=lambda: worker_answers(environment["REDIS_URL"], name),
+        )
 
     return [
         *servers,
         python("sandbox", "-m", "sandbox", *place, needs=(), ready=sandbox_answers),
         python("migrate", "manage.py", "migrate_safely", needs=data, once=True),
-        python("seed", *demo, needs=("migrate",), once=True),
+        python("seed", *demo, needs=("migrate", "sandbox"), once=True),
         python(
             "web",
             *("-m", "uvicorn", "notification_service.asgi:application", *bind),
             needs=("seed", "sandbox"),
             ready=lambda: answers(f"{setup.base_url}/health"),
         ),
-        python(
-            "worker",
-            *celery,
-            *worker,
-            needs=("seed", "sandbox"),
-            ready=lambda: worker_answers(environment["REDIS_URL"]),
-        ),
+        *(worker(name, queues, processes) for name, (queues, processes) in WORKERS.items()),
         python("beat", *celery, *beat, needs=("seed", "sandbox"), settle=2.0),
     ]
 
@@ -114,12 +114,12 @@ def accepts(port: int) -> bool:
         return False
 
 
-def worker_answers(redis_url: str) -> bool:
-    """Return whether the Celery worker of this installation answers a ping through the broker."""
+def worker_answers(redis_url: str, name: str) -> bool:
+    """Return whether a Celery worker of this installation answers a ping through the broker."""
     options = {"socket_timeout": 2, "socket_connect_timeout": 2}
     with Celery(broker=redis_url, set_as_current=False, broker_transport_options=options) as app:
         try:
-            pongs = app.control.ping(destination=[_WORKER], timeout=0.5, limit=1)
+            pongs = app.control.ping(destination=[f"local@{name}"], timeout=0.5, limit=1)
         except (OSError, KombuError):  # no broker
             return False
     return bool(pongs)

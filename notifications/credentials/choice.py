@@ -24,6 +24,9 @@ from tenants.callers import Mode
 
 log = structlog.get_logger(__name__)
 
+#: How long records wait for what comes of somebody else's try of a half-open circuit.
+_PROBE_PATIENCE = timedelta(seconds=5)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UsableCredential:
@@ -55,8 +58,7 @@ def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
     goes to the sandbox, whatever the tenant has.
     """
     if mode == "test":
-        sandbox = _sandbox_credential(channel)
-        return Choice((sandbox,)) if sandbox else Choice(because=f"There is no sandbox for {channel}.")
+        return Choice((_sandbox_credential(channel),))
     rows = list(Credential.objects.filter(channel=channel, status=CredentialStatus.ACTIVE))
     if not rows:
         if own := own_provider(channel):
@@ -64,22 +66,28 @@ def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
         return Choice(because=f"No usable {channel} credential: waiting for one.")
     health = circuits(tenant_id, [row.id for row in rows])
     usable: list[UsableCredential] = []
+    ends: list[datetime] = []
     for row in _in_order(rows):
         circuit = health[row.id]
-        if circuit.state == "open" or (circuit.state == "half_open" and not may_probe(tenant_id, row.id)):
+        if circuit.open_until is not None:
+            ends.append(circuit.open_until)
+            continue
+        if circuit.state == "half_open" and not may_probe(tenant_id, row.id):
+            ends.append(timezone.now() + _PROBE_PATIENCE)  # somebody is finding out just now
             continue
         try:
-            payload = decrypt(row)
+            payload = _reporting_to_us(row, decrypt(row))
         except DecryptionError as error:  # its records wait, like for one that was refused, and are not given up
             log.error("credential_does_not_decrypt", credential_id=str(row.id), error=str(error))
             continue
         usable.append(UsableCredential(row.id, row.provider, payload, circuit.state == "half_open", row.rate_limit))
     if usable:
         return Choice(tuple(usable))
-    ends = [circuit.open_until for circuit in health.values() if circuit.open_until]
+    if not ends:
+        return Choice(because=f"No {channel} credential can be decrypted: waiting for one.")
     return Choice(
         because=f"Every {channel} provider keeps failing: trying again when the first has had a rest.",
-        again_at=min(ends, default=timezone.now() + timedelta(seconds=5)),
+        again_at=min(ends),
     )
 
 
@@ -96,18 +104,44 @@ def _in_order(rows: Sequence[Credential]) -> list[Credential]:
     return sorted(rows, key=lambda row: (row.position, -(random.random() ** (1 / row.weight))))  # noqa: S311 - no secret
 
 
-def _sandbox_credential(channel: str) -> UsableCredential | None:
-    if channel != "email":
-        return None
-    if not settings.SANDBOX_SMTP_URL:
-        return UsableCredential(None, "console", valid_payload("console", {}))
-    url = urlsplit(settings.SANDBOX_SMTP_URL)
-    payload: dict[str, Any] = {
-        "host": url.hostname,
-        "port": url.port or 25,
-        "security": "none",
-        "username": unquote(url.username or "") or None,
-        "password": unquote(url.password or "") or None,
-        "from_email": "test@example.com",
-    }
-    return UsableCredential(None, "smtp", valid_payload("smtp", payload))
+def _reporting_to_us(row: Credential, payload: CredentialSchema) -> CredentialSchema:
+    """Name the address for receipts where the provider is told it with each message and the tenant named none."""
+    if getattr(payload, "status_callback", "") is not None or not settings.PUBLIC_URL:
+        return payload
+    address = f"{settings.PUBLIC_URL}/webhooks/{row.provider}/{row.id}"
+    return payload.model_copy(update={"status_callback": address})
+
+
+def _sandbox_credential(channel: str) -> UsableCredential:
+    """What test traffic is sent with: the sandbox's, where it plays the vendor, or what sends nothing."""
+    if own := own_provider(channel):
+        return UsableCredential(None, own, valid_payload(own, {}))
+    provider, payload = _sandbox_payload(channel)
+    return UsableCredential(None, provider, valid_payload(provider, payload))
+
+
+def _sandbox_payload(channel: str) -> tuple[str, dict[str, Any]]:
+    if channel == "email" and settings.SANDBOX_SMTP_URL:
+        url = urlsplit(settings.SANDBOX_SMTP_URL)
+        return "smtp", {
+            "host": url.hostname,
+            "port": url.port or 25,
+            "security": "none",
+            "username": unquote(url.username or "") or None,
+            "password": unquote(url.password or "") or None,
+            "from_email": "test@example.com",
+        }
+    if channel == "sms" and settings.SANDBOX_URL:
+        return "twilio", {
+            "account_sid": "AC" + "f" * 32,
+            "auth_token": "sandbox",
+            "from_phone": "+15005550006",
+            "base_url": f"{settings.SANDBOX_URL}/twilio",
+        }
+    if channel == "whatsapp" and settings.SANDBOX_URL:
+        return "whatsapp_cloud", {
+            "access_token": "sandbox",
+            "phone_number_id": "100000000000001",
+            "base_url": settings.SANDBOX_URL,
+        }
+    return "console", {}

@@ -30,7 +30,7 @@ CONDITIONS = {"service_started", "service_healthy", "service_completed_successfu
 
 def test_the_services_are_those_of_the_design() -> None:
     always = {name for name, service in SERVICES.items() if "profiles" not in service}
-    assert always == {"postgres", "redis", "migrate", "web", "worker", "beat", "flower"}
+    assert always == {"postgres", "redis", "migrate", "web", "worker", "worker-bulk", "beat", "flower"}
     assert set(SERVICES) - always == {"kafka", "consumer"}
     assert SERVICES["web"]["ports"] == ["${WEB_PORT:-3001}:3001"]
     assert SERVICES["flower"]["ports"] == ["127.0.0.1:5556:5556"]

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from tests.e2e.conftest import RunningService, fetch, wait_until
+from tests.running_service import RunningService, fetch, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
@@ -85,7 +85,7 @@ def test_a_refused_credential_is_paused_and_its_admins_are_told(service: Running
     wait_until(lambda: service.call("GET", path, token=stranger).body["status"] == "failed", 5)
     record = service.call("GET", path, token=stranger).body
     assert (record["failure_reason"], record["retry_count"]) == ("auth_error", 0)
-    (credential,) = service.call("GET", "/api/notifications/credentials/", token=stranger).body["results"]
+    (credential,) = service.call("GET", "/api/notifications/credentials/?channel=email", token=stranger).body["results"]
     assert credential["status"] == "paused"
     assert "535" in credential["status_detail"]
     wait_until(lambda: bool(service.caught(to="admin@globex.example")), 10)

@@ -1,0 +1,7 @@
+"""Addresses of the baselines."""
+
+from django.urls import path
+
+from benchmarks.baselines.api import NotificationCreate
+
+urlpatterns = [path("api/notifications/", NotificationCreate.as_view())]
