@@ -16,6 +16,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notification_service.settings")
 get_asgi_application()  # loads the apps
 
+from notification_service.alerts import Watcher  # noqa: E402 - needs the apps
 from notification_service.checks import refuse_unsafe_settings  # noqa: E402 - needs the apps
 from notification_service.lib.asgi import Application, FastDoors  # noqa: E402 - needs the settings
 from notification_service.wsgi import application as wsgi_application  # noqa: E402 - needs the apps
@@ -26,6 +27,7 @@ refuse_unsafe_settings()
 _THREADS = int(os.environ.get("WEB_THREADS", "16"))
 
 records_door = RecordsDoor()
+watcher = Watcher()
 http = FastDoors(
     {"/api/notifications/records/": records_door},
     cast("Application", WSGIMiddleware(cast("Any", wsgi_application), workers=_THREADS)),
@@ -49,7 +51,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 async def _lifespan(receive: Any, send: Any) -> None:
     while True:
         message = await receive()
+        if message["type"] == "lifespan.startup":
+            watcher.start()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
+            watcher.stop()
             await records_door.close()
             return

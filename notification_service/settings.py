@@ -206,6 +206,8 @@ LANE_DEADLINES = {
     "bulk": timedelta(seconds=env.int("BULK_DEADLINE_SECONDS", default=72 * 3600)),
 }
 IDEMPOTENCY_HOURS: int = env.int("IDEMPOTENCY_HOURS", default=24)
+# Months after which all records go, a whole month at a time; 0 keeps them. Tenants may choose shorter times.
+RETENTION_MONTHS: int = env.int("RETENTION_MONTHS", default=0)
 # Networks that tenants' hosts and URLs may point to although they are not public (on-premises mail servers), in CIDR.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
 # Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
@@ -254,6 +256,19 @@ else:
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = PLATFORM_FROM_EMAIL
 SERVER_EMAIL = PLATFORM_FROM_EMAIL
+
+# --- Alerts and metrics -------------------------------------------------------------------------------------------
+# A tenant's admins hear of a channel once so many of its messages failed within the window, and then not for a while.
+FAILURE_NOTICE_COUNT: int = env.int("FAILURE_NOTICE_COUNT", default=20)
+FAILURE_NOTICE_WINDOW_SECONDS: int = env.int("FAILURE_NOTICE_WINDOW_SECONDS", default=600)
+FAILURE_NOTICE_PAUSE_SECONDS: int = env.int("FAILURE_NOTICE_PAUSE_SECONDS", default=3600)
+# Who is mailed when a part of the service fails, how often each web process looks (0: never), and how long the oldest
+# due message of a lane may wait before that counts as failing.
+OPERATOR_EMAILS: list[str] = env.list("OPERATOR_EMAILS", default=[])
+ALERT_CHECK_SECONDS: float = env.float("ALERT_CHECK_SECONDS", default=30.0)
+QUEUE_AGE_ALERT_SECONDS: float = env.float("QUEUE_AGE_ALERT_SECONDS", default=120.0)
+# What Prometheus shows to read /metrics; empty: the address does not exist (but on this machine, in development).
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
 
 # --- Pages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

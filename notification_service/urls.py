@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from notification_service.health import Health, Live
+from notification_service.metrics import Metrics
 from tenants.api.routing import route
 from tenants.api.views import NoSuchAddress
 
@@ -16,6 +17,7 @@ handler500 = "tenants.api.errors.server_error"
 urlpatterns = [
     route("health", Live, "live"),
     route("api/notifications/health/", Health, "health"),
+    route("metrics", Metrics, "metrics"),
     path("", include("tenants.api.urls")),
     path("", include("notifications.credentials.urls")),
     path("", include("notifications.recipients.urls")),

@@ -64,18 +64,24 @@ def report(tenant_id: UUID, credential_id: UUID, *, good: int, bad: int) -> None
 
 def circuits(tenant_id: UUID, credential_ids: Sequence[UUID]) -> dict[UUID, Circuit]:
     """Return the circuit of each credential, in one trip."""
+    found = circuits_of([(tenant_id, credential_id) for credential_id in credential_ids])
+    return dict(zip(credential_ids, found, strict=True))
+
+
+def circuits_of(credentials: Sequence[tuple[UUID, UUID]]) -> list[Circuit]:
+    """Return the circuits of credentials of any tenants, given as (tenant, credential), in one trip."""
 
     def ask(client: Any) -> list[list[str | None]]:
         pipeline = client.pipeline(transaction=False)
-        for credential_id in credential_ids:
+        for tenant_id, credential_id in credentials:
             pipeline.hmget(_key(tenant_id, credential_id), "failures", "open_until")
         return cast("list[list[str | None]]", pipeline.execute())
 
     try:
-        answers = attempt(ask) if credential_ids else []
+        answers = attempt(ask) if credentials else []
     except RedisUnavailable:
-        answers = [[None, None] for _ in credential_ids]
-    return {credential_id: _circuit(*answer) for credential_id, answer in zip(credential_ids, answers, strict=True)}
+        answers = [[None, None] for _ in credentials]
+    return [_circuit(*answer) for answer in answers]
 
 
 def may_probe(tenant_id: UUID, credential_id: UUID) -> bool:

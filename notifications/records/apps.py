@@ -10,7 +10,9 @@ class RecordsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications.credentials.hooks import on_credential_usable
+        from notifications.records.counters import count_outcomes
         from notifications.records.hooks import on_outcomes
+        from notifications.records.notices import watch_failures
         from notifications.records.queue import release_held
         from notifications.records.receipts import after_outcomes
         from notifications.records.wake import wake_after_commit
@@ -21,3 +23,5 @@ class RecordsConfig(AppConfig):
                 wake_after_commit(tenant_id, lane)
 
         on_outcomes(after_outcomes)
+        on_outcomes(watch_failures)
+        on_outcomes(count_outcomes)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from notification_service.lib.heartbeat import beat
 from notification_service.lib.partitions import ensure_partitions
 from notification_service.lib.scope import platform_scope, tenant_scope
-from notifications.records import queue, receipts
+from notifications.records import queue, receipts, retention
 from notifications.records.engine import close_engine, engine
 from notifications.records.idempotency import delete_expired
 from notifications.records.wake import wake
@@ -49,11 +49,15 @@ def sweep() -> None:
 
 @shared_task(name="notifications.records.tasks.housekeep")
 def housekeep() -> None:
-    """Make partitions ahead; forget idempotency keys and receipts that are past their time."""
-    made = ensure_partitions(PARTITIONED, now=timezone.now())
+    """Make partitions ahead; forget idempotency keys, receipts and records that are past their time."""
+    now = timezone.now()
+    made = ensure_partitions(PARTITIONED, now=now)
     with platform_scope("forget expired idempotency keys and old receipts"):
         forgotten, old = delete_expired(), receipts.forget_old()
     log.info("housekeeping", partitions_made=made, idempotency_keys_forgotten=forgotten, receipts_forgotten=old)
+    dropped, deleted = retention.drop_old_partitions(now=now), retention.delete_old(now=now)
+    if dropped or deleted:
+        log.info("retention", partitions_dropped=dropped, records_deleted=deleted)
 
 
 @worker_process_shutdown.connect

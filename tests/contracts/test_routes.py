@@ -26,6 +26,8 @@ ANYBODY = {
     ("GET", ".well-known/jwks.json"),
     ("GET", "api/notifications/health/"),
     ("GET", "health"),
+    # Operators: whoever shows METRICS_TOKEN; there is no such address for anybody else.
+    ("GET", "metrics"),
     ("POST", "api/v1/auth/login"),
     ("POST", "api/v1/auth/logout"),
     ("POST", "api/v1/auth/refresh"),
