@@ -58,6 +58,7 @@ class CircuitOut(serializers.Serializer[Any]):
 class CredentialOut(serializers.ModelSerializer[Credential]):
     credentials = serializers.SerializerMethodField()
     enabled = serializers.SerializerMethodField()
+    receipts_url = serializers.SerializerMethodField()
     health = serializers.SerializerMethodField()
 
     class Meta:
@@ -77,6 +78,7 @@ class CredentialOut(serializers.ModelSerializer[Credential]):
             "status",
             "status_detail",
             "status_changed_at",
+            "receipts_url",
             "created_at",
             "updated_at",
         ]
@@ -87,6 +89,10 @@ class CredentialOut(serializers.ModelSerializer[Credential]):
 
     def get_enabled(self, credential: Credential) -> bool:
         return credential.status != CredentialStatus.DISABLED
+
+    def get_receipts_url(self, credential: Credential) -> str | None:
+        """The address to give to the provider for its status callbacks or webhooks; null if it has none."""
+        return services.receipts_url(credential)
 
     @extend_schema_field(CircuitOut)
     def get_health(self, credential: Credential) -> dict[str, Any]:

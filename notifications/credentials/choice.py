@@ -24,6 +24,9 @@ from tenants.callers import Mode
 
 log = structlog.get_logger(__name__)
 
+#: How long records wait for what comes of somebody else's try of a half-open circuit.
+_PROBE_PATIENCE = timedelta(seconds=5)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UsableCredential:
@@ -63,9 +66,14 @@ def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
         return Choice(because=f"No usable {channel} credential: waiting for one.")
     health = circuits(tenant_id, [row.id for row in rows])
     usable: list[UsableCredential] = []
+    ends: list[datetime] = []
     for row in _in_order(rows):
         circuit = health[row.id]
-        if circuit.state == "open" or (circuit.state == "half_open" and not may_probe(tenant_id, row.id)):
+        if circuit.open_until is not None:
+            ends.append(circuit.open_until)
+            continue
+        if circuit.state == "half_open" and not may_probe(tenant_id, row.id):
+            ends.append(timezone.now() + _PROBE_PATIENCE)  # somebody is finding out just now
             continue
         try:
             payload = _reporting_to_us(row, decrypt(row))
@@ -75,10 +83,11 @@ def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
         usable.append(UsableCredential(row.id, row.provider, payload, circuit.state == "half_open", row.rate_limit))
     if usable:
         return Choice(tuple(usable))
-    ends = [circuit.open_until for circuit in health.values() if circuit.open_until]
+    if not ends:
+        return Choice(because=f"No {channel} credential can be decrypted: waiting for one.")
     return Choice(
         because=f"Every {channel} provider keeps failing: trying again when the first has had a rest.",
-        again_at=min(ends, default=timezone.now() + timedelta(seconds=5)),
+        again_at=min(ends),
     )
 
 

@@ -190,6 +190,14 @@ def credentials_of_account(provider: str, accounts: Collection[str]) -> list[Cre
     return list(rows.order_by("id")[:_SAME_ACCOUNT])
 
 
+def receipts_url(credential: Credential) -> str | None:
+    """Return the address at which the provider reports what became of messages, or None if it reports nothing."""
+    kind = providers.get(credential.provider)
+    if kind.parse_receipt is Provider.parse_receipt:
+        return None
+    return f"{settings.PUBLIC_URL}/webhooks/{credential.provider}/{credential.id}"
+
+
 def require_credential(channel: str, mode: Mode) -> None:
     """Raise ``Conflict`` if the tenant has nothing at all to send with on this channel. Needs the tenant's scope."""
     if mode == "test" or own_provider(channel):

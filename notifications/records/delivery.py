@@ -7,8 +7,9 @@ again.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -76,15 +77,17 @@ class Delivery:
                 self.report(refuse(claimed, FailureReason.EXPIRED, "Its deadline passed before it was sent.", now=now))
             else:
                 groups[claimed.tenant_id, claimed.channel, claimed.mode].append(claimed)
-        for (tenant_id, channel, mode), group in groups.items():
-            choice = await self.doors.choose(tenant_id, channel, mode)
-            if choice.credentials:
-                await self._send_all(tenant_id, self._rendered(channel, group), choice.credentials)
-            else:
-                reason = FailureReason.PROVIDER_ERROR if choice.again_at else FailureReason.AUTH_ERROR
-                result = SendResult.failure(reason, choice.because)
-                for claimed in group:
-                    self._hold(claimed, result, due_at=choice.again_at)
+        await _side_by_side(self._deliver_group(*key, group) for key, group in groups.items())
+
+    async def _deliver_group(self, tenant_id: UUID, channel: str, mode: Mode, group: Sequence[Claimed]) -> None:
+        choice = await self.doors.choose(tenant_id, channel, mode)
+        if choice.credentials:
+            await self._send_all(tenant_id, self._rendered(channel, group), choice.credentials)
+            return
+        reason = FailureReason.PROVIDER_ERROR if choice.again_at else FailureReason.AUTH_ERROR
+        result = SendResult.failure(reason, choice.because)
+        for claimed in group:
+            self._hold(claimed, result, due_at=choice.again_at)
 
     def _rendered(self, channel_key: str, group: Iterable[Claimed]) -> dict[UUID, _Sending]:
         channel, ready = channels.get(channel_key), {}
@@ -108,12 +111,9 @@ class Delivery:
         for record_id, one in ready.items():
             takers = tuple(each for each in credentials if providers.get(each.provider).takes(one.claimed.recipient))
             kinds[takers][record_id] = one
-        for takers, pending in kinds.items():
-            if takers:
-                await self._send(tenant_id, pending, takers)
-            else:
-                for one in pending.values():
-                    self._hold(one.claimed, _NO_TAKER, due_at=None)
+        for one in kinds.pop((), {}).values():
+            self._hold(one.claimed, _NO_TAKER, due_at=None)
+        await _side_by_side(self._send(tenant_id, pending, takers) for takers, pending in kinds.items())
 
     async def _send(
         self, tenant_id: UUID, pending: dict[UUID, _Sending], credentials: Sequence[UsableCredential]
@@ -183,8 +183,8 @@ class Delivery:
             one.tries = (*one.tries, this)
             return
         del pending[one.claimed.id]
-        if result.reason == FailureReason.AUTH_ERROR and known_refusal:
-            # The credential is known to be refused: what else was in flight waits for a better one.
+        if result.reason == FailureReason.AUTH_ERROR and (known_refusal or _may_recover(one.tries)):
+            # The credential is known to be refused, or another will work again: it waits for the better one.
             self.report(hold(one.claimed, response=result.response, now=now, result=result, tries=(*one.tries, this)))
             return
         self.report(
@@ -220,14 +220,26 @@ _NO_TAKER = SendResult.failure(
 _FORGOTTEN = SendResult.failure(FailureReason.UNKNOWN_ERROR, "The provider gave no result.", ambiguous=True)
 
 
+async def _side_by_side(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all at the same time, each to its end; then raise what the first of those that failed raised."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
 def _is_bad(result: SendResult) -> bool:
     """Whether the provider itself does not work, as opposed to not liking one message or one mailbox for now."""
-    if result.accepted or not result.retryable:
-        return False
-    return result.reason == FailureReason.NETWORK_ERROR or result.code[:1] in ("", "5") or result.code[:3] == "421"
+    if result.reason == FailureReason.NETWORK_ERROR:
+        return True
+    return not result.accepted and result.retryable and (result.code[:1] in ("", "5") or result.code[:3] == "421")
 
 
 def _leaves_no_doubt(result: SendResult) -> bool:
     """Whether another provider may be asked: this one has not sent it, for reasons that are its own."""
-    own_fault = result.retryable or result.reason == FailureReason.AUTH_ERROR
+    own_fault = result.retryable or result.reason in (FailureReason.AUTH_ERROR, FailureReason.NETWORK_ERROR)
     return not result.accepted and not result.ambiguous and own_fault
+
+
+def _may_recover(tries: Sequence[Try]) -> bool:
+    """Whether one of the credentials that were tried may work when it is tried again."""
+    return any(each.result.retryable for each in tries)

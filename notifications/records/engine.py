@@ -31,6 +31,7 @@ from notifications.records import hooks, queue, wake
 from notifications.records.delivery import Delivery, Doors
 from notifications.records.outcomes import Outcome, write_outcomes
 from notifications.records.queue import Claimed
+from notifications.records.suppressed import claim_sendable
 from tenants.callers import Mode
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ class Engine:
                 await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             token = new_id()
             chunk = await self._in_scope(
-                tenant_id, queue.claim, tenant_id, lane, token=token, limit=settings.DRAIN_CHUNK
+                tenant_id, claim_sendable, tenant_id, lane, token=token, limit=settings.DRAIN_CHUNK
             )
             if not chunk:
                 if released:

@@ -9,7 +9,7 @@ from notifications.records.states import FINAL, WAITING, DeliveryState, Lane, St
 from tenants.isolation import TenantModel
 
 #: Providers that never report anything later: nobody looks for their messages by the provider's id.
-WITHOUT_RECEIPTS = ["console", "smtp"]
+WITHOUT_RECEIPTS = ["apprise", "console", "fcm", "inapp", "smtp", "webpush"]
 
 
 class NotificationRecord(TenantModel):

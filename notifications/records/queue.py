@@ -41,6 +41,7 @@ class Claimed:
     expires_at: datetime
     lease_token: UUID
     at_most_once: bool = False
+    category: str = ""
 
 
 # The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
@@ -55,7 +56,8 @@ WHERE r.id = ANY (ARRAY(
 ))
 RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
     attempt_count, created_at, expires_at, lease_token,
-    (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s)
+    (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s),
+    coalesce(metadata ->> 'category', '')
 """
 
 
@@ -144,11 +146,15 @@ def due_lanes() -> list[tuple[UUID, str]]:
 
 
 def release_held(tenant_id: UUID, channel: str) -> list[str]:
-    """Make due what waits for a credential of a channel; return the lanes concerned. Needs the tenant's scope."""
+    """Make due what waits for a credential of a channel; return the lanes concerned. Needs the tenant's scope.
+
+    That is what waits for a usable one, and what waits for a provider that keeps failing.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE notification_record SET due_at = now() WHERE tenant_id = %s AND channel = %s"
-            f" AND status IN ({_WAITING}) AND failure_reason = 'auth_error' AND due_at > now() RETURNING lane",
+            f" AND status IN ({_WAITING}) AND due_at > now() AND (failure_reason = 'auth_error'"
+            " OR (status = 'pending' AND failure_reason = 'provider_error')) RETURNING lane",
             [tenant_id, channel],
         )
         return sorted({row[0] for row in cursor.fetchall()})
@@ -172,6 +178,7 @@ def _claimed(cursor: CursorWrapper) -> list[Claimed]:
             expires_at=row[12],
             lease_token=row[13],
             at_most_once=bool(row[14]),
+            category=row[15],
         )
         for row in cursor.fetchall()
     ]

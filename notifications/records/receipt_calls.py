@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 from uuid import UUID
 
 import orjson
 import structlog
-from pydantic import SecretStr
 
 from notification_service.lib.errors import InvalidInput, NotFound, PermissionDenied
 from notification_service.lib.scope import platform_scope, tenant_scope
@@ -26,6 +24,14 @@ log = structlog.get_logger(__name__)
 
 #: More reports than any provider puts into one call.
 _MAX_REPORTS = 5000
+
+
+@runtime_checkable
+class Challenging(Protocol):
+    """A provider that asks, before it calls an address, whether that is ours."""
+
+    def answer_challenge(self, query: Mapping[str, str], credential: Any) -> str | None:
+        """Return the answer, or None if the question does not come from whom the credential belongs to."""
 
 
 def receive(
@@ -57,19 +63,19 @@ def receive(
         return len(take_in(vendor.key, credential.id, reports[:_MAX_REPORTS]))
 
 
-def answer_challenge(provider: str, credential_id: UUID, token: str, challenge: str) -> str:
-    """Return the challenge of a provider that asks whether an address is ours, if it knows the credential's token.
+def answer_challenge(provider: str, credential_id: UUID, query: Mapping[str, str]) -> str:
+    """Return what a provider must be answered that asks whether an address is ours.
 
-    https://developers.facebook.com/docs/graph-api/webhooks/getting-started#verification-requests
-    Raises ``NotFound``, and ``PermissionDenied`` for a wrong token.
+    Raises ``NotFound`` (no such credential, or a provider that does not ask), ``PermissionDenied`` for a wrong token.
     """
     vendor = _vendor(provider)
-    expected = next((_verify_token(each) for each in _by_id(vendor, credential_id)), None)
-    if expected is None:
+    credential = next(iter(_by_id(vendor, credential_id)), None)
+    if credential is None or not isinstance(vendor, Challenging):
         raise NotFound
-    if not expected or not _same(expected, token):
+    answer = vendor.answer_challenge(query, decrypt(credential))
+    if answer is None:
         raise PermissionDenied("The verify token is wrong.", code="invalid_signature")
-    return challenge
+    return answer
 
 
 def _vendor(name: str) -> Provider[Any]:
@@ -106,15 +112,6 @@ def _by_records(vendor: Provider[Any], request: ReceiptRequest) -> list[Credenti
 def _is_genuine(vendor: Provider[Any], calls: Sequence[ReceiptRequest], credential: Credential) -> bool:
     payload = decrypt(credential)
     return any(vendor.verify_receipt(call, payload) for call in calls)
-
-
-def _verify_token(credential: Credential) -> str:
-    token = getattr(decrypt(credential), "verify_token", None)
-    return token.get_secret_value() if isinstance(token, SecretStr) else str(token or "")
-
-
-def _same(expected: str, given: str) -> bool:
-    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
 
 
 def _twilio_accounts(request: ReceiptRequest) -> list[str]:

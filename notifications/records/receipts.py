@@ -40,8 +40,8 @@ log = structlog.get_logger(__name__)
 PATIENCE = timedelta(hours=1)
 #: How long receipts are kept: longer than any provider repeats itself. The records' timelines keep what they said.
 KEPT = timedelta(days=30)
-#: Codes by which Twilio says that the recipient has replied STOP.
-_STOP_CODES = frozenset({"21610"})
+#: Codes by which Twilio and WhatsApp say that the recipient has replied STOP.
+_STOP_CODES = frozenset({"21610", "STOP"})
 _UNSUBSCRIBED = re.compile("unsubscribed", re.IGNORECASE)
 _SPAM = re.compile("spam", re.IGNORECASE)
 
@@ -74,10 +74,12 @@ def apply(receipts: Sequence[Receipt]) -> list[Receipt]:
     """Apply receipts to their records; return those that found one. The others wait. Needs the tenant's scope."""
     records = _records_of(receipts)
     _suppress([(receipt, records.get(receipt.id)) for receipt in receipts])
+    now = timezone.now()
+    of_none = [each.id for each in receipts if not each.record_id and not each.provider_message_id]
+    Receipt.objects.filter(id__in=of_none).update(applied_at=now)  # about an address, and about no message
     found = [receipt for receipt in receipts if receipt.id in records]
     if not found:
         return []
-    now = timezone.now()
     for receipt in found:
         receipt.record_id, receipt.applied_at = records[receipt.id].id, now
     Receipt.objects.bulk_update(found, ["record_id", "applied_at"])
@@ -129,9 +131,10 @@ def after_outcomes(outcomes: Sequence[Outcome]) -> None:
     because its owner wants no messages, is suppressed, and its device is used no more; test traffic changes nothing.
     """
     ids = [
-        outcome.result.provider_message_id
+        each.result.provider_message_id
         for outcome in outcomes
-        if outcome.tries and outcome.result.provider_message_id and outcome.tries[-1].provider not in WITHOUT_RECEIPTS
+        for each in outcome.tries
+        if each.result.provider_message_id and each.provider not in WITHOUT_RECEIPTS
     ]
     if ids:
         apply_waiting(ids)
@@ -151,12 +154,13 @@ def after_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 # What waits although its record is there by now: receipt and outcome were committed at the same moment.
-_OVERDUE = """
+_SILENT = ", ".join(f"'{provider}'" for provider in WITHOUT_RECEIPTS)
+_OVERDUE = f"""
 SELECT w.tenant_id, array_agg(DISTINCT w.provider_message_id) FROM receipt AS w
 JOIN notification_record AS r ON r.tenant_id = w.tenant_id AND r.provider = w.provider
     AND r.provider_message_id = w.provider_message_id
 WHERE w.applied_at IS NULL AND w.received_at > %s
-    AND r.provider_message_id > '' AND NOT (r.provider IN ('console', 'smtp'))
+    AND r.provider_message_id > '' AND NOT (r.provider IN ({_SILENT}))
 GROUP BY w.tenant_id
 """
 
@@ -178,7 +182,9 @@ def forget_old() -> int:
 
 def _event_key(report: Report) -> str:
     # Without the time: some providers give none, and then a repetition would look new.
-    same = (report.provider_message_id, str(report.record_id or ""), report.state, report.code)
+    same = [report.provider_message_id, str(report.record_id or ""), report.state, report.code, report.address]
+    if not report.provider_message_id or report.code in _STOP_CODES:
+        same.append(report.occurred_at.isoformat())  # a wish, not a stage of a message: it may be repeated later
     return hashlib.sha256("\x1f".join(same).encode("utf-8", "replace")).hexdigest()
 
 
@@ -269,12 +275,12 @@ def _bar(news: Sequence[NewSuppression], *, by: str) -> None:
 def _suppression_reason(receipt: Receipt) -> SuppressionReason | None:
     """Return why the address of a receipt gets nothing more, or None if it does."""
     payload, words = receipt.payload, receipt.payload["detail"]
+    if payload["suppress"] and payload["code"] in _STOP_CODES:
+        return SuppressionReason.STOP
     if receipt.state == "complained":
         return SuppressionReason.COMPLAINT
     if not payload["suppress"]:
         return None
-    if payload["code"] in _STOP_CODES:
-        return SuppressionReason.STOP
     if receipt.state in ("delivered", "opened", "clicked") or _UNSUBSCRIBED.search(words):
         return SuppressionReason.UNSUBSCRIBED  # it came, and its reader wants no more
     if _SPAM.search(words) and payload["reason"] == FailureReason.SUPPRESSED:

@@ -36,10 +36,5 @@ class Receipts(AnyCredentialReceipts):
     """The address that vendors are given."""
 
     def get(self, request: Request, provider: str, credential_id: UUID) -> HttpResponse:
-        asked = request.query_params
-        if asked.get("hub.mode") != "subscribe":
-            raise serializers.ValidationError({"hub.mode": ["Must be subscribe."]})
-        challenge = receipt_calls.answer_challenge(
-            provider, credential_id, asked.get("hub.verify_token", ""), asked.get("hub.challenge", "")
-        )
+        challenge = receipt_calls.answer_challenge(provider, credential_id, request.query_params.dict())
         return HttpResponse(challenge, content_type="text/plain")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, RunningService
+from tests.running_service import ROOT, RunningService
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 

@@ -218,3 +218,16 @@ def test_secrets_and_words_are_in_no_log(
     assert mail_server.messages()
     for word in ("hunter2", "Zebra", "Xylophone", "998877"):
         assert word not in logged
+
+
+def test_who_is_suppressed_while_a_message_waits_gets_nothing(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox
+) -> None:
+    barred, other = posted(recipient="Barred@example.com"), posted(recipient="other@example.com")
+    suppression = {"channel": "email", "address": "barred@example.com", "reason": "manual"}
+    assert admin.client.post("/api/notifications/suppressions/", suppression).status_code == 201
+    engine.drain(admin.tenant_id, "normal")
+    record = load(admin.tenant, barred)
+    assert (record.status, record.failure_reason, record.attempt_count) == ("suppressed", "suppressed", 0)
+    assert load(admin.tenant, other).status == "success"
+    assert [mail["to"] for mail in mail_server.messages()] == ["other@example.com"]

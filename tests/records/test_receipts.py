@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import permutations
@@ -11,8 +15,12 @@ from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 from twilio.request_validator import RequestValidator
@@ -28,6 +36,7 @@ from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord, Receipt
 from notifications.records.outcomes import decide, write_outcomes
 from notifications.records.queue import claim
+from notifications.records.receipts import _records_of
 from notifications.records.states import DELIVERY_RANKS, DeliveryState
 from notifications.records.tasks import housekeep, sweep
 from tenants.callers import Caller, system_caller
@@ -57,7 +66,12 @@ def twilio(tenant: Tenant) -> Credential:
 
 
 def make_record(tenant: Tenant, channel: str = "sms", recipient: str = ADA, mode: str = "live") -> NotificationRecord:
-    content = {"sms": {"body": "Hi"}, "push": {"title": "Hi"}}[channel]
+    content = {
+        "sms": {"body": "Hi"},
+        "push": {"title": "Hi"},
+        "email": {"body": "Hi"},
+        "whatsapp": {"text": {"body": "Hi"}},
+    }[channel]
     with tenant_scope(tenant.id):
         caller = Caller(tenant.id, "system", "test", mode=mode)  # type: ignore[arg-type]
         record = accept(caller, NewRecord(channel, recipient, content))
@@ -124,6 +138,15 @@ def test_a_receipt_moves_the_delivery_state_and_stands_in_the_timeline(
     step = timeline[-1]
     assert (step["event"], step["actor"], step["price"], step["currency"]) == ("delivered", "twilio", "0.0075", "USD")
     assert suppressed(admin.tenant) == {}
+
+
+def test_a_credential_says_where_its_provider_shall_report(
+    admin: Persona, twilio: Credential, sent: NotificationRecord
+) -> None:
+    shown = admin.client.get(f"/api/notifications/credentials/{twilio.id}/").json()
+    assert shown["receipts_url"] == f"{SITE}/webhooks/twilio/{twilio.id}"
+    assert call(shown["receipts_url"].removeprefix(SITE)).status_code == 200
+    assert state(admin.tenant, sent) == "delivered"
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -373,8 +396,122 @@ def test_a_refusal_because_of_stop_is_remembered(tenant: Tenant, twilio: Credent
     assert (again.status, again.failure_reason, again.provider_response) == ("suppressed", "suppressed", "stop")
 
 
-def test_the_challenge_needs_a_credential_with_a_token(twilio: Credential) -> None:
-    asked = {"hub.mode": "subscribe", "hub.verify_token": "t", "hub.challenge": "42"}
-    assert Client().get(f"/webhooks/twilio/{twilio.id}", asked).status_code == 403
-    assert Client().get(f"/webhooks/twilio/{uuid4()}", asked).status_code == 404
-    assert Client().get(f"/webhooks/twilio/{twilio.id}", {"hub.mode": "x"}).status_code == 400
+def make_whatsapp(tenant: Tenant) -> Credential:
+    payload = {
+        "access_token": "EAAG-token",
+        "phone_number_id": "1234567890",
+        "app_secret": TOKEN,
+        "verify_token": "a word of our choice",
+    }
+    with tenant_scope(tenant.id):
+        return create_credential(
+            system_caller(tenant.id, "test"), channel="whatsapp", provider="whatsapp_cloud", payload=payload
+        )
+
+
+def call_whatsapp(path: str, value: dict[str, Any], secret: str = TOKEN) -> Any:
+    """Call as Meta does, signed."""
+    value = {"metadata": {"phone_number_id": "1234567890"}, **value}
+    entry = {"id": "1", "changes": [{"field": "messages", "value": value}]}
+    body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+    signature = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return Client().post(path, body, content_type="application/json", headers={"X-Hub-Signature-256": signature})
+
+
+def status_of(message_id: str, status: str, **fields: Any) -> dict[str, Any]:
+    return {"statuses": [{"id": message_id, "status": status, "timestamp": "1700000000", **fields}]}
+
+
+def test_the_challenge_of_whatsapp(tenant: Tenant, twilio: Credential) -> None:
+    path = f"/webhooks/whatsapp/{make_whatsapp(tenant).id}"
+    asked = {"hub.mode": "subscribe", "hub.verify_token": "a word of our choice", "hub.challenge": "42"}
+    answer = Client().get(path, asked)
+    assert (answer.status_code, answer.content, answer["Content-Type"]) == (200, b"42", "text/plain")
+    for wrong in ({"hub.verify_token": "guessed"}, {"hub.mode": "x"}, {"hub.challenge": "<script>"}):
+        assert Client().get(path, {**asked, **wrong}).status_code == 403
+    assert Client().get(f"/webhooks/whatsapp/{uuid4()}", asked).status_code == 404
+    assert Client().get(f"/webhooks/twilio/{twilio.id}", asked).status_code == 404, "Twilio never asks"
+
+
+def test_whatsapp(tenant: Tenant) -> None:
+    credential = make_whatsapp(tenant)
+    record = make_record(tenant, "whatsapp")
+    send(tenant, SendResult.success(provider_message_id="wamid.1"), "whatsapp_cloud", credential)
+    assert call_whatsapp("/webhooks/whatsapp", status_of("wamid.1", "delivered"), "guessed").status_code == 403
+    assert call_whatsapp("/webhooks/whatsapp", status_of("wamid.1", "delivered")).status_code == 200
+    assert state(tenant, record) == "delivered"
+    assert call_whatsapp(f"/webhooks/whatsapp/{credential.id}", status_of("wamid.1", "read")).status_code == 200
+    assert state(tenant, record) == "opened"
+
+
+def test_each_person_may_say_stop_to_whatsapp_and_again(tenant: Tenant) -> None:
+    make_whatsapp(tenant)
+
+    def stop(number: str, second: int) -> None:
+        said = {"id": "m", "from": number, "timestamp": str(1_700_000_000 + second), "text": {"body": "Stop."}}
+        assert call_whatsapp("/webhooks/whatsapp", {"messages": [said]}).status_code == 200
+
+    stop("353861234567", 1)
+    stop("353867654321", 2)
+    assert suppressed(tenant) == {ADA: "stop", "+353867654321": "stop"}
+    with tenant_scope(tenant.id):
+        Suppression.objects.all().delete()
+    stop("353861234567", 1)
+    assert suppressed(tenant) == {}, "the same message once more is a replay"
+    stop("353861234567", 3)
+    assert suppressed(tenant) == {ADA: "stop"}
+    assert all(receipt.applied_at for receipt in receipts(tenant))
+
+
+@pytest.mark.parametrize(
+    ("event", "reached", "reason"),
+    [
+        ({"event": "delivered"}, "delivered", None),
+        ({"event": "open"}, "opened", None),
+        ({"event": "bounce", "type": "bounce", "status": "5.1.1"}, "bounced", "hard_bounce"),
+        ({"event": "bounce", "type": "blocked", "status": "4.0.0"}, "bounced", None),
+        ({"event": "spamreport"}, "complained", "complaint"),
+        ({"event": "unsubscribe"}, "clicked", "unsubscribed"),
+        ({"event": "dropped", "reason": "Unsubscribed Address"}, "undeliverable", "unsubscribed"),
+        ({"event": "dropped", "reason": "Spam Reporting Address"}, "undeliverable", "complaint"),
+        ({"event": "dropped", "reason": "Bounced Address"}, "undeliverable", "hard_bounce"),
+    ],
+)
+def test_sendgrid(tenant: Tenant, event: dict[str, str], reached: str, reason: str | None) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    payload = {"api_key": "SG.x", "from_email": "a@acme.example", "webhook_public_key": b64encode(public).decode()}
+    with tenant_scope(tenant.id):
+        caller = system_caller(tenant.id, "test")
+        credential = create_credential(caller, channel="email", provider="sendgrid", payload=payload)
+    record = make_record(tenant, "email", "Ada@example.com")
+    send(tenant, SendResult.success(provider_message_id="sg1"), "sendgrid", credential)
+    events = [{"email": "ada@example.com", "timestamp": 1_700_000_000, "record_id": str(record.id), **event}]
+    body, moment = json.dumps(events).encode(), "1700000001"
+    signature = b64encode(key.sign(moment.encode() + body, ec.ECDSA(hashes.SHA256()))).decode()
+    headers = {
+        "X-Twilio-Email-Event-Webhook-Signature": signature,
+        "X-Twilio-Email-Event-Webhook-Timestamp": moment,
+    }
+
+    def report(path: str, **more: str) -> int:
+        answer = Client().post(path, body, content_type="application/json", headers={**headers, **more})
+        return int(answer.status_code)
+
+    assert report("/webhooks/sendgrid", **{"X-Twilio-Email-Event-Webhook-Timestamp": "1"}) == 403
+    assert report("/webhooks/sendgrid") == 200, "the record says whose it is"
+    assert report(f"/webhooks/sendgrid/{credential.id}") == 200
+    assert state(tenant, record) == reached
+    assert suppressed(tenant) == ({"ada@example.com": reason} if reason else {})
+
+
+def test_looking_for_a_providers_id_uses_the_index(tenant: Tenant, sent: NotificationRecord) -> None:
+    with tenant_scope(tenant.id), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        with CaptureQueriesContext(connection) as queries:
+            call_id = Receipt(id=new_id(), provider="twilio", provider_message_id="SM1")
+            assert _records_of([call_id])[call_id.id].id == sent.id
+        (lookup,) = [each["sql"] for each in queries if "provider_message_id" in each["sql"].partition("WHERE")[2]]
+        cursor.execute(f"EXPLAIN {lookup}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "provider_message_id" in plan.partition("Index Cond")[2], plan

@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='notificationrecord',
-            index=models.Index(condition=models.Q(('provider_message_id__gt', ''), models.Q(('provider__in', ['console', 'smtp']), _negated=True)), fields=['tenant', 'provider_message_id'], name='record_provider_message'),
+            index=models.Index(condition=models.Q(('provider_message_id__gt', ''), models.Q(('provider__in', ['apprise', 'console', 'fcm', 'inapp', 'smtp', 'webpush']), _negated=True)), fields=['tenant', 'provider_message_id'], name='record_provider_message'),
         ),
         migrations.AddIndex(
             model_name='receipt',
