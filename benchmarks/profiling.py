@@ -132,7 +132,7 @@ def _profiled_threads() -> Iterator[list[cProfile.Profile]]:
     try:
         yield profiles
     finally:
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
 
 
 def _merged(profiles: list[cProfile.Profile]) -> pstats.Stats:
@@ -148,7 +148,7 @@ def _merged(profiles: list[cProfile.Profile]) -> pstats.Stats:
 
 def _table(stats: pstats.Stats, order: str, count: int) -> str:
     out = io.StringIO()
-    entries: dict[tuple[str, int, str], tuple[Any, ...]] = stats.stats
+    entries: dict[tuple[str, int, str], tuple[Any, ...]] = stats.stats  # type: ignore[attr-defined]
     column = 2 if order == "tottime" else 3
     out.write(f"\n{'own us' if column == 2 else 'cumul. us':>10} {'calls':>8}  by {order}, a message\n")
     finished = [item for item in entries.items() if item[0][2] not in _UNFINISHED]

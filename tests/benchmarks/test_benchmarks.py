@@ -15,6 +15,8 @@ from benchmarks.results import Result, line, percentile
 from benchmarks.scene import TINY
 from notifications.channels.registry import channels
 
+pytestmark = pytest.mark.xdist_group("benchmarks")  # one run serves several tests
+
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = sorted(name for name in BENCHMARKS if name != "S2" or "sms" in channels)
 
