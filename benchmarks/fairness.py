@@ -37,11 +37,12 @@ def run(scene: Scene) -> Result:
     urgent = service.company("urgent", credential)
     service.clear()
     web, port = service.start_web(scene.stage)
-    worker = scene.keep("worker", lambda: service.start_worker(scene.stage))
+    workers = service.start_workers(scene.stage)
     details: dict[str, object] = {"every_s": _EVERY}
     try:
         web.wait()
-        worker.wait()
+        for worker in workers:
+            worker.wait()
         _delays(scene, urgent, port, 0.5)  # warm
         idle = _delays(scene, urgent, port, scene.scale.critical_seconds)
         crowds = {1: "busy", 4: "busy_4_campaigns"} if scene.scale.is_full else {1: "busy"}
@@ -50,7 +51,8 @@ def run(scene: Scene) -> Result:
             others = [service.company(f"crowd-{tenants}-{n}", credential) for n in range(tenants)]
             busy[name] = _while_draining(scene, urgent, others, port)
     finally:
-        web.stop()
+        for program in (web, *workers):
+            program.stop()
         service.clear()
     for name, delays in {"idle": idle, **busy}.items():
         details[name] = {

@@ -22,6 +22,7 @@ from django.utils import timezone
 from benchmarks.stage import BenchmarkFailed, Program, Stage, worker_ready
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notification_service.local.ports import free_ports
+from notification_service.local.services import BULK_NICE, WORKERS
 from notifications.credentials.services import create_credential
 from notifications.records.intake import NewRecord, accept_many
 from notifications.records.wake import wake
@@ -32,7 +33,6 @@ from tenants.models.api_key import ApiKeyMode
 from tenants.permissions import API_KEY_SCOPES
 
 _TABLES = "notification_record, attempt, record_event, idempotency_key"
-_WORKER = "bench@worker"
 _NO_SETTINGS: Mapping[str, str] = {}
 
 
@@ -150,15 +150,36 @@ def wait_for_success(count: int, *, seconds: float, who: Company | None = None) 
     return time.monotonic()
 
 
-def start_worker(stage: Stage, settings: Mapping[str, str] = _NO_SETTINGS, *, concurrency: int = 2) -> Program:
-    """Start a Celery worker for all lanes, as ``make up`` does."""
+def start_worker(
+    stage: Stage,
+    settings: Mapping[str, str] = _NO_SETTINGS,
+    *,
+    concurrency: int = 2,
+    queues: str = "critical,normal,bulk,control",
+    name: str = "worker",
+) -> Program:
+    """Start a Celery worker, for all lanes if nothing is said."""
     return stage.start(
-        "worker",
-        *("-m", "celery", "-A", "notification_service", "worker", "--queues=critical,normal,bulk,control"),
-        *(f"--concurrency={concurrency}", f"--hostname={_WORKER}"),
+        name,
+        *("-m", "celery", "-A", "notification_service", "worker", f"--queues={queues}"),
+        *(f"--concurrency={concurrency}", f"--hostname=bench@{name}"),
         environment={**stage.environment, **settings},
-        ready=lambda: worker_ready(stage.environment["REDIS_URL"], _WORKER),
+        ready=lambda: worker_ready(stage.environment["REDIS_URL"], f"bench@{name}"),
     )
+
+
+def start_workers(stage: Stage) -> list[Program]:
+    """Start the workers that ``make up`` starts: bulk has its own, which gives way to the other."""
+    return [
+        start_worker(
+            stage,
+            {"WORKER_NICE": str(BULK_NICE)} if queues == "bulk" else {},
+            concurrency=processes,
+            queues=queues,
+            name=name,
+        )
+        for name, (queues, processes) in WORKERS.items()
+    ]
 
 
 def start_beat(stage: Stage, settings: Mapping[str, str] = _NO_SETTINGS) -> Program:

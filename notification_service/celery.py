@@ -53,6 +53,12 @@ def _refuse_unsafe_settings(**_: Any) -> None:
     refuse_unsafe_settings()
 
 
+@celeryd_init.connect
+def _give_way(**_: Any) -> None:
+    """Lower the priority of a worker that may wait (``WORKER_NICE``, 0 to 19); its pool inherits it."""
+    os.nice(int(os.environ.get("WORKER_NICE", "0")))
+
+
 @worker_process_init.connect
 def _die_with_the_worker(**_: Any) -> None:
     """A pool process whose worker was killed would hold its leases and its connection to the broker: end it too."""

@@ -237,6 +237,8 @@ CELERY: dict[str, Any] = {
     "timezone": "UTC",
     "task_default_queue": "control",
     "task_publish_retry": False,
+    # Celery's Django fixup closes the connection pool around every task otherwise; the engine's threads live on it.
+    "CELERY_DB_REUSE_MAX": 1_000_000_000,
     "beat_scheduler": "notification_service.celery:HeartbeatScheduler",
     "beat_max_loop_interval": 5,
     "beat_schedule": {

@@ -15,8 +15,10 @@ from notification_service.local.environment import LocalSetup
 from notification_service.local.server import EmbeddedServer
 from notification_service.local.supervisor import Service
 
-#: Workers by name: the queues that each takes from, and its processes. Bulk never stands in anybody's way.
-WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", 1)}
+#: Workers by name: the queues that each takes from, and its processes. Bulk never stands in anybody's way, and where
+#: cores are few it gives way to the others (``WORKER_NICE``).
+WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", 2)}
+BULK_NICE = 10
 
 
 def local_services(setup: LocalSetup) -> list[Service]:
@@ -33,11 +35,12 @@ def local_services(setup: LocalSetup) -> list[Service]:
         once: bool = False,
         ready: Callable[[], bool] = lambda: True,
         settle: float = 0.0,
+        nice: int = 0,
     ) -> Service:
         return Service(
             name=name,
             command=lambda: [sys.executable, *arguments],
-            environment=environment,
+            environment={**environment, "WORKER_NICE": str(nice)} if nice else environment,
             directory=setup.root,
             needs=needs,
             once=once,
@@ -63,6 +66,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
             *arguments,
             needs=("seed", "sandbox"),
             ready=lambda: worker_answers(environment["REDIS_URL"], name),
+            nice=BULK_NICE if queues == "bulk" else 0,
         )
 
     return [

@@ -151,9 +151,8 @@ def test_failures_are_throttled_by_email_from_anywhere(db: None) -> None:
 
 
 def test_attempts_are_throttled_by_address(db: None, settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = [
-        "django.contrib.auth.hashers.MD5PasswordHasher"
-    ]  # the bucket must not refill meanwhile
+    # Quick, so that the bucket does not refill meanwhile.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     codes = [post("login", {"email": f"{n}@example.com", "password": "wrong"}).status_code for n in range(40)]
     assert codes[:30] == [401] * 30
     assert 429 in codes
