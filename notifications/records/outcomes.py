@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
+import orjson
 import structlog
 from django.conf import settings
 from django.db import connection
@@ -137,15 +137,14 @@ _TRY_COLUMNS = (
 )
 
 
-def _unnest(columns: tuple[tuple[str, str], ...], alias: str) -> str:
-    arrays = ", ".join(f"%s::{kind}[]" for _, kind in columns)
-    return f"unnest({arrays}) AS {alias} ({', '.join(name for name, _ in columns)})"
+def _recordset(columns: tuple[tuple[str, str], ...], alias: str) -> str:
+    return f"jsonb_to_recordset(%s::jsonb) AS {alias} ({', '.join(f'{name} {kind}' for name, kind in columns)})"
 
 
 # Fencing: a record whose lease was lost (another worker has it, or it is final by now) is not in ``moved``.
 # The claim counted one attempt; what counts is how many tries there were.
 _WRITE = f"""
-WITH outcome AS MATERIALIZED (SELECT * FROM {_unnest(_RECORD_COLUMNS, "o")}),
+WITH outcome AS MATERIALIZED (SELECT * FROM {_recordset(_RECORD_COLUMNS, "o")}),
 moved AS (
     UPDATE notification_record AS r SET
         status = o.status,
@@ -170,7 +169,7 @@ attempts AS (
                          response, provider_message_id, ambiguous, started_at, finished_at, next_due_at)
     SELECT t.id, %s, t.record_id, m.before + t.place, t.provider, t.credential_id, t.outcome, t.reason, t.code,
            t.response, t.message_id, t.ambiguous, t.started_at, t.finished_at, t.next_due_at
-    FROM {_unnest(_TRY_COLUMNS, "t")} JOIN moved AS m ON m.id = t.record_id
+    FROM {_recordset(_TRY_COLUMNS, "t")} JOIN moved AS m ON m.id = t.record_id
 )
 SELECT id FROM moved
 """
@@ -182,19 +181,20 @@ def write_outcomes(tenant_id: UUID, outcomes: Sequence[Outcome]) -> list[Outcome
     Needs the tenant's scope. An outcome whose lease was lost in the meantime is discarded.
     """
     assert all(str(Status.SENDING) in sources(outcome.status) for outcome in outcomes)  # noqa: S101 - our own table
-    records = [_record_row(outcome) for outcome in outcomes]
-    tries = [row for outcome in outcomes for row in _try_rows(outcome)]
-    parameters: list[Any] = [*_arrays(records, _RECORD_COLUMNS), tenant_id, tenant_id, *_arrays(tries, _TRY_COLUMNS)]
+    records = _json(_RECORD_COLUMNS, map(_record_row, outcomes))
+    tries = _json(_TRY_COLUMNS, (row for outcome in outcomes for row in _try_rows(outcome)))
     with connection.cursor() as cursor:
-        cursor.execute(_WRITE, parameters)
+        cursor.execute(_WRITE, [records, tenant_id, tenant_id, tries])
         counted = {row[0] for row in cursor.fetchall()}
     if len(counted) < len(outcomes):
         log.warning("outcomes_discarded", count=len(outcomes) - len(counted), reason="lease lost")
     return [outcome for outcome in outcomes if outcome.claimed.id in counted]
 
 
-def _arrays(rows: Sequence[tuple[object, ...]], columns: Sequence[object]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
+def _json(columns: Iterable[tuple[str, str]], rows: Iterable[tuple[object, ...]]) -> str:
+    """Return rows as one JSON parameter: encoding it takes a fraction of what quoting two dozen arrays takes."""
+    names = [name for name, _ in columns]
+    return orjson.dumps([dict(zip(names, row, strict=True)) for row in rows]).decode()
 
 
 def _record_row(outcome: Outcome) -> tuple[object, ...]:
@@ -205,7 +205,7 @@ def _record_row(outcome: Outcome) -> tuple[object, ...]:
         str(outcome.status),
         str(result.reason or ""),
         _clean(result.response),
-        result.provider_message_id[:255],
+        _clean(result.provider_message_id)[:255],
         last.provider if last else "",
         last.credential_id if last else None,
         last.finished_at if last else None,
@@ -225,9 +225,9 @@ def _try_rows(outcome: Outcome) -> Iterator[tuple[object, ...]]:
             one.credential_id,
             str(outcome.status if is_last else Status.RETRYING),
             str(result.reason or ""),
-            result.code[:64],
+            _clean(result.code)[:64],
             _clean(result.response),
-            result.provider_message_id[:255],
+            _clean(result.provider_message_id)[:255],
             result.ambiguous,
             one.started_at,
             one.finished_at,
