@@ -58,8 +58,18 @@ redis.call('PEXPIRE', KEYS[1], math.ceil(capacity / rate * 1000) + 1000)
 return {granted, tostring(math.max(0, (1 - tokens + granted) / rate)), spent}
 """
 
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What every request wants to know of its tenant; ``until`` is when it must be looked up again."""
+
+    limits: PlanLimits
+    default_region: str | None
+    until: float
+
+
 _KNOWN_SECONDS: Final = 10.0
-_known: dict[UUID, tuple[float, PlanLimits]] = {}
+_known: dict[UUID, _Facts] = {}
 
 
 def admit(tenant_id: UUID, mode: str, *, notifications: int = 1) -> None:
@@ -100,18 +110,33 @@ async def admit_some(tenant_id: UUID, mode: str, requests: int, limits: PlanLimi
 def known_limits(tenant_id: UUID) -> PlanLimits | None:
     """Return a tenant's limits if this process has looked them up within ten seconds."""
     found = _known.get(tenant_id)
-    return found[1] if found and found[0] > time.monotonic() else None
+    return found.limits if found and found.until > time.monotonic() else None
+
+
+def default_region(tenant_id: UUID) -> str | None:
+    """Return the region (ISO 3166) of a tenant's phone numbers that name no country, as of at most ten seconds ago."""
+    found = _known.get(tenant_id)
+    return (found if found and found.until > time.monotonic() else _look_up(tenant_id)).default_region
+
+
+def forget(tenant_id: UUID) -> None:
+    """Look a tenant up again at the next request: it has changed."""
+    _known.pop(tenant_id, None)
 
 
 def _limits(tenant_id: UUID) -> PlanLimits:
     """Return a tenant's limits, looked up again well before the fast doors would have to do without them."""
     found = _known.get(tenant_id)
-    if found and found[0] > time.monotonic() + _KNOWN_SECONDS / 2:
-        return found[1]
-    plan = Tenant.objects.values_list("plan", flat=True).get(id=tenant_id)
-    limits = PLAN_LIMITS[plan]
-    _known[tenant_id] = (time.monotonic() + _KNOWN_SECONDS, limits)
-    return limits
+    if found and found.until > time.monotonic() + _KNOWN_SECONDS / 2:
+        return found.limits
+    return _look_up(tenant_id).limits
+
+
+def _look_up(tenant_id: UUID) -> _Facts:
+    plan, settings = Tenant.objects.values_list("plan", "settings").get(id=tenant_id)
+    facts = _Facts(PLAN_LIMITS[plan], settings.get("default_region"), time.monotonic() + _KNOWN_SECONDS)
+    _known[tenant_id] = facts
+    return facts
 
 
 def _question(

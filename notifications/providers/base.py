@@ -261,7 +261,9 @@ class Provider(ABC, Generic[C]):
         try:
             return await self.send(message, credential)
         except Exception as error:  # a bug in one provider must not lose the other results of its chunk
-            return SendResult.failure(FailureReason.UNKNOWN_ERROR, f"{type(error).__name__}: {error}"[:500])
+            # Nobody knows how far it came.
+            words = f"{type(error).__name__}: {error}"[:500]
+            return SendResult.failure(FailureReason.UNKNOWN_ERROR, words, ambiguous=True)
 
     async def check(self, credential: C) -> CheckResult:
         """Really connect with the credential, send nothing, and say what happened."""

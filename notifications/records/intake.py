@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
@@ -20,6 +21,7 @@ from notifications.records.states import Lane, Status
 from notifications.records.suppressed import hold_suppressed
 from notifications.records.wake import wake_after_commit
 from tenants.callers import Caller
+from tenants.limits import default_region
 
 #: How far ahead a message may be scheduled.
 _HORIZON = timedelta(days=366)
@@ -70,14 +72,14 @@ def channel_of(key: str) -> Channel:
 
 
 def prepare(
-    channel: Channel, recipient: str, content: Mapping[str, Any], context: Mapping[str, Any]
+    tenant_id: UUID, channel: Channel, recipient: str, content: Mapping[str, Any], context: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     """Return the normal form of address and content, having rendered once to prove that it can be done.
 
     Raises ``ContentInvalid`` (``content_error``) naming the field, and the placeholder if one has no value.
     """
     try:
-        address = channel.normalise_address(recipient)
+        address = channel.normalise_address(recipient, region=default_region(tenant_id))
     except ContentError as error:
         raise InvalidInput(error.message, errors={"recipient": [error.message]}) from None
     try:
@@ -115,7 +117,9 @@ def due_and_deadline(
 def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationRecord:
     """Return a checked record that is not written yet. Raises like ``accept``."""
     check_times(new.scheduled_at, new.expires_at, now)
-    recipient, content = prepare(channel_of(new.channel), new.recipient, new.content, new.context)
+    recipient, content = prepare(
+        caller.required_tenant_id(), channel_of(new.channel), new.recipient, new.content, new.context
+    )
     status, due_at, expires_at = due_and_deadline(new.lane, new.scheduled_at, new.expires_at, now)
     return NotificationRecord(
         id=new_id(),

@@ -53,7 +53,9 @@ def edit_record(caller: Caller, record_id: UUID, changes: Mapping[str, Any]) -> 
         )
     now = timezone.now()
     merged = {name: changes.get(name, getattr(record, name)) for name in ("recipient", "content", "context", "lane")}
-    recipient, content = prepare(channel_of(record.channel), merged["recipient"], merged["content"], merged["context"])
+    recipient, content = prepare(
+        record.tenant_id, channel_of(record.channel), merged["recipient"], merged["content"], merged["context"]
+    )
     scheduled_at: datetime | None = changes.get("scheduled_at", record.scheduled_at)
     times = {"scheduled_at", "expires_at", "lane"} & changes.keys()
     if times:

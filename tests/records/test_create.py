@@ -219,3 +219,17 @@ def test_the_tenant_comes_from_the_caller_and_never_from_the_body(
     make_credential(stranger.tenant)
     asked = example(tenant_id=str(sender.tenant_id), tenant=str(sender.tenant_id))
     assert stranger.client.post(RECORDS, asked).json()["tenant_id"] == str(stranger.tenant_id)
+
+
+def test_a_phone_number_without_a_country_is_one_of_the_tenants_region(admin: Persona) -> None:
+    body = {"channel": "sms", "recipient": "0151 23456789", "content": {"body": "Hi"}}
+    credential = {
+        "account_sid": "AC" + "0" * 32, "auth_token": "x" * 32, "from_phone": "+15005550006",
+    }  # fmt: skip
+    made = admin.client.post("/api/notifications/credentials/", {"channel": "sms", "credentials": credential})
+    assert made.status_code == 201
+    refused = admin.client.post(RECORDS, body)
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["recipient"])
+    assert admin.client.patch("/api/v1/projects/me", {"default_region": "DE"}).status_code == 200
+    accepted = admin.client.post(RECORDS, body)
+    assert (accepted.status_code, accepted.json()["recipient"]) == (201, "+4915123456789")
