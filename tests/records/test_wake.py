@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -24,7 +23,7 @@ from notifications.records.engine import Engine, close_engine
 from notifications.records.tasks import drain, sweep
 from tests.conftest import Persona
 from tests.records.conftest import EXAMPLE, RECORDS, change, example, load, tokens
-from tests.sandbox.conftest import Sandbox, wait_until
+from tests.sandbox.conftest import Sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -113,14 +112,22 @@ def test_a_drain_leaves_no_token_behind_however_long_its_last_look_takes(
     assert state(admin.tenant_id)[0] is None
 
 
-def test_a_running_drain_says_so(admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox) -> None:
-    posted(recipient="slow+0.5@example.com")
-    running = threading.Thread(target=engine.drain, args=(admin.tenant_id, "normal"))
-    running.start()
-    wait_until(lambda: state(admin.tenant_id)[0] == "running")
-    assert 0 < state(admin.tenant_id)[1] <= 10_000  # a drain that died is believed in for ten seconds at most
-    assert not wake.wake(admin.tenant_id, "normal")
-    running.join(timeout=10)
+def test_a_running_drain_says_so(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str | None, int, bool]] = []
+    drop_token = wake.finished
+
+    def just_before_the_token_goes(tenant_id: UUID, lane: str, slot: int = 0) -> None:
+        seen.append((*state(tenant_id), wake.wake(tenant_id, lane)))
+        drop_token(tenant_id, lane, slot)
+
+    posted()
+    monkeypatch.setattr(wake, "finished", just_before_the_token_goes)
+    engine.drain(admin.tenant_id, "normal")
+    ((said, milliseconds, woke_another),) = seen
+    assert (said, woke_another) == ("running", False)
+    assert 0 < milliseconds <= 10_000  # a drain that died is believed in for ten seconds at most
 
 
 def test_a_drain_whose_turn_is_over_puts_its_token_back(
