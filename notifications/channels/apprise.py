@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
+from notifications.channels.json_content import validated
 from notifications.channels.placeholders import compile_text
 
 MAX_TITLE = 250
@@ -72,14 +73,7 @@ class AppriseChannel(Channel):
 
     def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are set, checked. Raises ``ContentError`` naming the field."""
-        try:
-            valid = AppriseContent.model_validate(dict(content)).model_dump(exclude_none=True)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            name = str(first["loc"][0]) if first["loc"] else "content"
-            known = ", ".join(AppriseContent.model_fields)
-            extra = f" The fields are {known}." if first["type"] == "extra_forbidden" else ""
-            raise ContentError(f"{name}: {first['msg']}.{extra}", field=name) from None
+        valid = validated(AppriseContent, content)
         if not valid["body"].strip():
             raise ContentError("The body is empty.", field="body")
         return valid

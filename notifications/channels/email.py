@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
+from notifications.channels.json_content import validated
 from notifications.channels.placeholders import Placeholder, Text, compile_text
 from notifications.providers.addresses import normalise_email
 from notifications.providers.html_text import html_to_text
@@ -107,14 +108,7 @@ class EmailChannel(Channel):
 
     def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are set, checked. Raises ``ContentError`` naming the field."""
-        try:
-            valid = EmailContent.model_validate(dict(content)).model_dump(exclude_none=True)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            name = ".".join(str(part) for part in first["loc"]) or "content"
-            known = ", ".join(EmailContent.model_fields)
-            extra = f" The fields are {known}." if first["type"] == "extra_forbidden" else ""
-            raise ContentError(f"{name}: {first['msg']}.{extra}", field=name) from None
+        valid = validated(EmailContent, content)
         if not any(valid.get(name, "").strip() for name in ("subject", "body", "html", "text")):
             raise ContentError("An email needs a subject or a body.", field="subject")
         return valid

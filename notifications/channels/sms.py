@@ -8,9 +8,10 @@ from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import phonenumbers
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
+from notifications.channels.json_content import validated
 from notifications.channels.placeholders import compile_text
 
 #: Characters of a text, after the values are filled in: the most that carriers join together again.
@@ -123,14 +124,7 @@ class SmsChannel(Channel):
 
     def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are set, checked. Raises ``ContentError`` naming the field."""
-        try:
-            valid = SmsContent.model_validate(dict(content)).model_dump(exclude_none=True)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            name = str(first["loc"][0]) if first["loc"] else "content"
-            known = ", ".join(SmsContent.model_fields)
-            extra = f" The fields are {known}." if first["type"] == "extra_forbidden" else ""
-            raise ContentError(f"{name}: {first['msg']}.{extra}", field=name) from None
+        valid = validated(SmsContent, content)
         if not valid["body"].strip():
             raise ContentError("The body is empty.", field="body")
         return valid

@@ -25,7 +25,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
-from notifications.providers.addresses import normalise_email
 from notifications.providers.base import (
     CheckResult,
     CredentialSchema,
@@ -48,6 +47,7 @@ from notifications.providers.http import (
     refusal,
     secret_forms,
 )
+from notifications.providers.sender import SenderIdentity
 
 _R = FailureReason
 #: SendGrid has no error codes; this one sentence, with status 401, is not about the key but about the plan.
@@ -72,13 +72,10 @@ SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 
 
-class SendGridCredential(CredentialSchema):
+class SendGridCredential(SenderIdentity):
     """API key and sender."""
 
     api_key: Secret = Field(description="A key that may send mail.", examples=["SG.…"])
-    from_email: str = Field(description="Verified address that the mail is from.", examples=["no-reply@example.com"])
-    from_name: str | None = Field(None, max_length=200, description="Name that is shown with the address.")
-    reply_to: str | None = Field(None, description="Address that answers go to.")
     webhook_public_key: str | None = Field(
         None,
         validation_alias=AliasChoices("webhook_public_key", "webhook_verification_key"),
@@ -98,18 +95,6 @@ class SendGridCredential(CredentialSchema):
         key = value.get_secret_value()
         if not 1 <= len(key) <= 500 or not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError("An API key is one word of ASCII characters.")
-        return value
-
-    @field_validator("from_email", "reply_to")
-    @classmethod
-    def _address(cls, value: str | None) -> str | None:
-        return None if value is None else normalise_email(value)
-
-    @field_validator("from_name")
-    @classmethod
-    def _one_line(cls, value: str | None) -> str | None:
-        if value is not None and not value.isprintable():
-            raise ValueError("Line breaks and control characters are not allowed.")
         return value
 
     @field_validator("webhook_public_key")

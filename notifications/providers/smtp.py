@@ -16,7 +16,7 @@ import idna
 from pydantic import AliasChoices, Field, SecretStr, TypeAdapter, ValidationInfo, field_validator, model_validator
 
 from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
-from notifications.providers.addresses import normalise_email, wire_address
+from notifications.providers.addresses import wire_address
 from notifications.providers.base import (
     CheckResult,
     CheckStep,
@@ -28,6 +28,7 @@ from notifications.providers.base import (
     SendResult,
 )
 from notifications.providers.mime import build_email
+from notifications.providers.sender import SenderIdentity
 from notifications.providers.smtp_answers import Answers
 from notifications.providers.smtp_client import Connection, Progress, Refused, Server, open_connection
 from notifications.providers.smtp_stream import MESSAGES_PER_CONNECTION, Delivery, Run, Stream, wire_body
@@ -41,7 +42,7 @@ _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 _BOOL: TypeAdapter[bool] = TypeAdapter(bool)
 
 
-class SmtpCredential(CredentialSchema):
+class SmtpCredential(SenderIdentity):
     """Where the mail server is, how to log in, and who the mail is from."""
 
     host: str = Field(
@@ -61,9 +62,6 @@ class SmtpCredential(CredentialSchema):
         description="`starttls`: encrypt after connecting; `tls`: encrypted from the start (default on port 465); "
         "`none`: send in clear.",
     )
-    from_email: str = Field(description="Address that the mail is from.", examples=["no-reply@example.com"])
-    from_name: str | None = Field(None, max_length=200, description="Name that is shown with the address.")
-    reply_to: str | None = Field(None, description="Address that answers go to.")
     timeout: float = Field(30, ge=1, le=120, description="Seconds to wait for each answer of the server.")
     verify_certificate: bool = Field(True, description="Whether the server's certificate must be valid for its name.")
 
@@ -117,18 +115,6 @@ class SmtpCredential(CredentialSchema):
             raise ValueError("Username and password must be given together.")
         if value is not None and "\0" in value.get_secret_value():
             raise ValueError("Null characters are not allowed.")
-        return value
-
-    @field_validator("from_email", "reply_to")
-    @classmethod
-    def _address(cls, value: str | None) -> str | None:
-        return None if value is None else normalise_email(value)
-
-    @field_validator("from_name")
-    @classmethod
-    def _one_line(cls, value: str | None) -> str | None:
-        if value is not None and not value.isprintable():
-            raise ValueError("Line breaks and control characters are not allowed.")
         return value
 
     def server(self) -> Server:
