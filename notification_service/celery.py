@@ -10,8 +10,9 @@ from typing import Any
 
 from celery import Celery
 from celery.beat import Scheduler
-from celery.signals import beat_init, celeryd_init, setup_logging, worker_process_init
+from celery.signals import beat_init, celeryd_init, setup_logging, task_postrun, worker_process_init
 from django.conf import settings
+from django.db import connections
 from kombu import Exchange, Queue
 
 from notification_service.checks import refuse_unsafe_settings
@@ -57,6 +58,12 @@ def _refuse_unsafe_settings(**_: Any) -> None:
 def _give_way(**_: Any) -> None:
     """Lower the priority of a worker that may wait (``WORKER_NICE``, 0 to 19); its pool inherits it."""
     os.nice(int(os.environ.get("WORKER_NICE", "0")))
+
+
+@worker_process_init.connect
+def _give_back_connections(**_: Any) -> None:
+    """Return a task's connection to the pool, which looks at it before it hands it out again."""
+    task_postrun.connect(lambda **_: connections.close_all(), weak=False)
 
 
 @worker_process_init.connect

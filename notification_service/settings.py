@@ -236,7 +236,10 @@ CELERY: dict[str, Any] = {
     "worker_enable_remote_control": True,
     "timezone": "UTC",
     "task_default_queue": "control",
-    "task_publish_retry": False,
+    # A connection that Redis closed since its last use is opened again at once; whoever publishes has asked before
+    # whether Redis is there at all.
+    "task_publish_retry": True,
+    "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
     # Celery's Django fixup closes the connection pool around every task otherwise; the engine's threads live on it.
     "CELERY_DB_REUSE_MAX": 1_000_000_000,
     "beat_scheduler": "notification_service.celery:HeartbeatScheduler",

@@ -18,7 +18,7 @@ from notification_service.lib.scope import tenant_scope
 from notifications.credentials.models import Credential
 from notifications.credentials.services import create_credential
 from notifications.records.intake import NewRecord, accept
-from notifications.records.models import Attempt, IdempotencyKey, NotificationRecord, RecordEvent
+from notifications.records.models import Attempt, IdempotencyKey, NotificationRecord, Receipt, RecordEvent
 from notifications.records.services import cancel_record
 from notifications.records.states import Status
 from tenants.callers import system_caller
@@ -46,6 +46,16 @@ def rows(tenant: Tenant) -> dict[type[models.Model], models.Model]:
     with tenant_scope(tenant.id):
         credential = create_credential(caller, channel="email", payload=payload, name="Mail of Acme")
         record = accept(caller, NewRecord("email", "ada@example.com", {"subject": "Your code", "body": "4711-secret"}))
+        receipt = Receipt.objects.create(
+            tenant=tenant,
+            provider="twilio",
+            credential_id=credential.id,
+            event_key="SM1:delivered",
+            record_id=record.id,
+            state="delivered",
+            occurred_at=now,
+            received_at=now,
+        )
         attempt = Attempt.objects.create(
             tenant=tenant,
             record_id=record.id,
@@ -73,6 +83,7 @@ def rows(tenant: Tenant) -> dict[type[models.Model], models.Model]:
         Attempt: attempt,
         RecordEvent: event,
         IdempotencyKey: key,
+        Receipt: receipt,
     }
 
 

@@ -20,8 +20,9 @@ from notifications.records.states import Status, sources
 
 log = structlog.get_logger(__name__)
 
-#: A record that waits for a usable credential is looked at again after this long, if no news comes first.
-HOLD = timedelta(seconds=60)
+#: A record that waits for a usable credential is looked at again after this long, if no news comes first; the first
+#: time soon, because the news may have come while it was found that there is none.
+HOLD, FIRST_HOLD = timedelta(seconds=60), timedelta(seconds=2)
 _JITTER = 0.1
 
 
@@ -89,10 +90,12 @@ def hold(
 ) -> Outcome:
     """Put a record back, using up no retry: there is nothing to send it with at the moment.
 
-    ``due_at`` defaults to a minute from now; news of a credential comes first.
+    ``due_at`` defaults to a minute from now, or to a moment the first time; news of a credential comes first.
     """
     result = result or SendResult.failure(FailureReason.AUTH_ERROR, response)
-    return Outcome(claimed, Status.PENDING, result, tries, next_due_at=due_at or now + HOLD)
+    return Outcome(
+        claimed, Status.PENDING, result, tries, next_due_at=due_at or now + (HOLD if claimed.was_held else FIRST_HOLD)
+    )
 
 
 def refuse(claimed: Claimed, reason: FailureReason, response: str, *, now: datetime) -> Outcome:

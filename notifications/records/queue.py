@@ -44,6 +44,7 @@ class Claimed:
     lease_token: UUID
     at_most_once: bool = False
     category: str = ""
+    was_held: bool = False
 
 
 # The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
@@ -59,7 +60,7 @@ WHERE r.id = ANY (ARRAY(
 RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
     attempt_count, created_at, expires_at, lease_token,
     (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s),
-    coalesce(metadata ->> 'category', '')
+    coalesce(metadata ->> 'category', ''), failure_reason = 'auth_error'
 """
 
 
@@ -183,6 +184,7 @@ def _claimed(cursor: CursorWrapper) -> list[Claimed]:
             lease_token=row[13],
             at_most_once=bool(row[14]),
             category=row[15],
+            was_held=row[16],
         )
         for row in cursor.fetchall()
     ]

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.sinks.client import SinkClient
 from notification_service.local.ports import free_ports
-from tests.e2e.conftest import wait_until
+from tests.running_service import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 MakeSink = Callable[[str], SinkClient]

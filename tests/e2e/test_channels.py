@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from notifications.channels.registry import channels
-from tests.e2e.conftest import RunningService, fetch, wait_until
+from tests.running_service import RunningService, fetch, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
