@@ -14,7 +14,7 @@ from notifications.channels.base import ContentError
 from notifications.channels.push import MAX_PAYLOAD, PushChannel, payload_size
 
 CHANNEL = PushChannel()
-POINT = ec.generate_private_key(ec.SECP256R1()).public_key()
+POINT = ec.derive_private_key(7, ec.SECP256R1()).public_key()  # fixed: it is part of test ids
 
 
 def encode(data: bytes) -> str:
