@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from notifications.credentials.choice import Choice, UsableCredential
 from notifications.providers.base import FailureReason, OutgoingMessage, Provider, SendResult
 from notifications.providers.registry import providers
 from notifications.recipients.unsubscribe import unsubscribe_headers
+from notifications.records.hooks import Finish
 from notifications.records.outcomes import Outcome, Try, decide, hold, refuse
 from notifications.records.queue import Claimed
 from tenants.callers import Mode
@@ -67,6 +68,7 @@ class Delivery:
 
     doors: Doors
     report: Report
+    finishes: Mapping[UUID, Sequence[Finish]] = field(default_factory=dict)
 
     async def deliver(self, chunk: Sequence[Claimed]) -> None:
         """Send a chunk of one tenant's records; returns when each has its outcome."""
@@ -99,6 +101,8 @@ class Delivery:
                 continue
             if headers := unsubscribe_headers(claimed):
                 content["headers"] = {**content.get("headers", {}), **headers}
+            for finish in self.finishes.get(claimed.id, ()):
+                content = finish(claimed, content)
             message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane)
             ready[claimed.id] = _Sending(claimed, message)
         return ready

@@ -30,8 +30,7 @@ from notifications.providers.base import Provider
 from notifications.records import hooks, queue, wake
 from notifications.records.delivery import Delivery, Doors
 from notifications.records.outcomes import Outcome, write_outcomes
-from notifications.records.queue import Claimed
-from notifications.records.suppressed import claim_sendable
+from notifications.records.suppressed import Chunk, claim_chunk
 from tenants.callers import Mode
 
 log = structlog.get_logger(__name__)
@@ -90,25 +89,25 @@ class Engine:
                 await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             token = new_id()
             chunk = await self._in_scope(
-                tenant_id, claim_sendable, tenant_id, lane, token=token, limit=settings.DRAIN_CHUNK
+                tenant_id, claim_chunk, tenant_id, lane, token=token, limit=settings.DRAIN_CHUNK
             )
-            if not chunk:
+            claimed += chunk.taken
+            if chunk.sendable:
+                task = asyncio.ensure_future(self._deliver(tenant_id, chunk, token))
+                under_way[task] = len(chunk.sendable)
+                task.add_done_callback(partial(self._delivered, tenant_id, lane))
+            is_full, is_late = chunk.taken == settings.DRAIN_CHUNK, time.monotonic() > ends
+            if is_full and slot + 1 < settings.TENANT_CONCURRENCY:
+                await self._in_thread(wake.wake, tenant_id, lane, slot + 1)
+            if is_full and is_late:
+                await self._in_thread(wake.requeue, tenant_id, lane, slot)
+                break
+            if not is_full and (is_late or not chunk.taken):
                 if released:
                     break
                 # Whoever committed a row while our token was about relied on us: drop the token, then look again.
                 await self._in_thread(wake.finished, tenant_id, lane, slot)
                 released = True
-                continue
-            claimed += len(chunk)
-            task = asyncio.ensure_future(self._deliver(tenant_id, chunk, token))
-            under_way[task] = len(chunk)
-            task.add_done_callback(partial(self._delivered, tenant_id, lane))
-            if len(chunk) == settings.DRAIN_CHUNK:
-                if slot + 1 < settings.TENANT_CONCURRENCY:
-                    await self._in_thread(wake.wake, tenant_id, lane, slot + 1)
-                if time.monotonic() > ends:
-                    await self._in_thread(wake.requeue, tenant_id, lane, slot)
-                    break
         if under_way:
             await asyncio.wait(under_way, timeout=patience)
         return claimed
@@ -119,7 +118,7 @@ class Engine:
             # Its leases run out, and another worker takes what was not written.
             log.error("delivery_failed", tenant_id=str(tenant_id), lane=lane, exc_info=task.exception())
 
-    async def _deliver(self, tenant_id: UUID, chunk: list[Claimed], token: UUID) -> None:
+    async def _deliver(self, tenant_id: UUID, chunk: Chunk, token: UUID) -> None:
         buffer: list[Outcome] = []
         wanted = asyncio.Event()
 
@@ -144,7 +143,7 @@ class Engine:
         writing = asyncio.ensure_future(flush_often())
         async with self._lease(tenant_id, token):
             try:
-                await Delivery(self._doors(), report).deliver(chunk)
+                await Delivery(self._doors(), report, chunk.finishes).deliver(chunk.sendable)
             finally:
                 sent = True
                 wanted.set()

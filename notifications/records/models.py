@@ -19,9 +19,16 @@ class NotificationRecord(TenantModel):
     which worker has it and for how long it is believed to live.
     """
 
+    # Every question names more than the tenant and has an index of its own: one less to write with each move.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
     channel = models.CharField(max_length=32)
     recipient = models.CharField(max_length=MAX_ADDRESS)
+    # The person, in the tenant's words, where one is known.
+    user_id = models.CharField(max_length=255, blank=True, default="", db_default="")
+    # What it says: content of its own, or a version of a template (which is never changed) in a language.
     content = models.JSONField(default=dict)
+    template_version_id = models.UUIDField(null=True)
+    locale = models.CharField(max_length=35, blank=True, default="", db_default="")
     context = models.JSONField(default=dict)
     metadata = models.JSONField(default=dict)
     lane = models.CharField(max_length=16, choices=Lane, default=Lane.NORMAL)
@@ -49,6 +56,16 @@ class NotificationRecord(TenantModel):
     lease_token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
 
+    # Of a text message: its parts and their alphabet; and what the provider charged, once it has said so.
+    segments = models.PositiveSmallIntegerField(null=True)
+    encoding = models.CharField(max_length=8, blank=True, default="", db_default="")
+    price = models.DecimalField(max_digits=12, decimal_places=6, null=True)
+    price_currency = models.CharField(max_length=3, blank=True, default="", db_default="")
+
+    # Where it came from.
+    campaign_id = models.UUIDField(null=True)
+    batch_id = models.UUIDField(null=True)
+    event_id = models.UUIDField(null=True)
     resend_of = models.UUIDField(null=True)
     created_by = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField()
@@ -68,6 +85,10 @@ class NotificationRecord(TenantModel):
             ),
             models.Index(fields=["lease_until"], name="record_lease", condition=models.Q(status=Status.SENDING)),
             models.Index(
+                fields=["campaign_id", "id"], name="record_campaign", condition=models.Q(campaign_id__isnull=False)
+            ),
+            models.Index(fields=["batch_id", "id"], name="record_batch", condition=models.Q(batch_id__isnull=False)),
+            models.Index(
                 fields=["tenant", "provider_message_id"],
                 name="record_provider_message",
                 condition=models.Q(provider_message_id__gt="") & ~models.Q(provider__in=WITHOUT_RECEIPTS),
@@ -86,6 +107,7 @@ class NotificationRecord(TenantModel):
 class Attempt(TenantModel):
     """One try at a provider, appended with its outcome."""
 
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
     record_id = models.UUIDField()
     number = models.PositiveSmallIntegerField()
     provider = models.CharField(max_length=32)

@@ -45,6 +45,12 @@ class Claimed:
     at_most_once: bool = False
     category: str = ""
     was_held: bool = False
+    user_id: str = ""
+    template_version_id: UUID | None = None
+    locale: str = ""
+    campaign_id: UUID | None = None
+    batch_id: UUID | None = None
+    event_id: UUID | None = None
 
 
 # The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
@@ -60,7 +66,8 @@ WHERE r.id = ANY (ARRAY(
 RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
     attempt_count, created_at, expires_at, lease_token,
     (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s),
-    coalesce(metadata ->> 'category', ''), failure_reason = 'auth_error'
+    coalesce(metadata ->> 'category', ''), failure_reason = 'auth_error',
+    user_id, template_version_id, locale, campaign_id, batch_id, event_id
 """
 
 
@@ -185,6 +192,12 @@ def _claimed(cursor: CursorWrapper) -> list[Claimed]:
             at_most_once=bool(row[14]),
             category=row[15],
             was_held=row[16],
+            user_id=row[17],
+            template_version_id=row[18],
+            locale=row[19],
+            campaign_id=row[20],
+            batch_id=row[21],
+            event_id=row[22],
         )
         for row in cursor.fetchall()
     ]

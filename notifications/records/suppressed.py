@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from notifications.providers.base import FailureReason, SendResult
 from notifications.recipients.suppressions import Addressee, category_of, find_suppressed
 from notifications.records import hooks, queue
+from notifications.records.hooks import Finish
 from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import Outcome, write_outcomes
 from notifications.records.queue import Claimed
@@ -30,21 +32,29 @@ def hold_suppressed(records: Sequence[NotificationRecord]) -> None:
             record.provider_response = str(reason)
 
 
-def claim_sendable(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> list[Claimed]:
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a drain took at once: how many records in all, those that may be sent, and what else is done to them."""
+
+    taken: int
+    sendable: list[Claimed]
+    finishes: Mapping[UUID, Sequence[Finish]]
+
+
+def claim_chunk(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> Chunk:
     """Claim what is due, and end at once what has been suppressed since it was accepted. Needs the tenant's scope.
 
-    Returns what may be sent; nothing only if nothing is due.
+    ``taken`` below ``limit`` says that nothing more is due.
     """
-    while claimed := queue.claim(tenant_id, lane, token=token, limit=limit):
-        addressees = {each.id: Addressee(each.channel, each.recipient, each.lane, each.category) for each in claimed}
-        held = find_suppressed(addressees.values())
-        outcomes = [
-            Outcome(each, Status.SUPPRESSED, SendResult.failure(FailureReason.SUPPRESSED, str(held[addressee])))
-            for each in claimed
-            if (addressee := addressees[each.id]) in held
-        ]
-        if outcomes:
-            hooks.announce(write_outcomes(tenant_id, outcomes))
-        if sendable := [each for each in claimed if addressees[each.id] not in held]:
-            return sendable
-    return []
+    claimed = queue.claim(tenant_id, lane, token=token, limit=limit)
+    addressees = {each.id: Addressee(each.channel, each.recipient, each.lane, each.category) for each in claimed}
+    held = find_suppressed(addressees.values())
+    outcomes = [
+        Outcome(each, Status.SUPPRESSED, SendResult.failure(FailureReason.SUPPRESSED, str(held[addressee])))
+        for each in claimed
+        if (addressee := addressees[each.id]) in held
+    ]
+    if outcomes:
+        hooks.announce(write_outcomes(tenant_id, outcomes))
+    sendable = [each for each in claimed if addressees[each.id] not in held] if held else claimed
+    return Chunk(len(claimed), sendable, hooks.finishes_of(sendable) if sendable else {})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -231,3 +234,34 @@ def test_who_is_suppressed_while_a_message_waits_gets_nothing(
     assert (record.status, record.failure_reason, record.attempt_count) == ("suppressed", "suppressed", 0)
     assert load(admin.tenant, other).status == "success"
     assert [mail["to"] for mail in mail_server.messages()] == ["other@example.com"]
+
+
+def test_a_trickle_does_not_keep_the_turn(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that arrive while others are claimed never fill a chunk; other tenants get their turn all the same."""
+    monkeypatch.setattr("notifications.records.engine.TURN", 0.3)
+    posted()
+    ends, sent = threading.Event(), 1
+
+    def trickle() -> None:
+        nonlocal sent
+        while not ends.is_set():
+            posted(recipient=f"ada{sent}@example.com")
+            sent += 1
+        connection.close()
+
+    arrivals = threading.Thread(target=trickle)
+    arrivals.start()
+    try:
+        began = time.monotonic()
+        engine.drain(admin.tenant_id, "normal")
+        took = time.monotonic() - began
+        still_arriving = arrivals.is_alive()
+    finally:
+        ends.set()
+        arrivals.join()
+    assert still_arriving
+    assert took < 5
+    engine.drain(admin.tenant_id, "normal")
+    assert len(mail_server.messages(limit=1000)) == sent
