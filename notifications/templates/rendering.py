@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from notification_service.lib.errors import NotFound
@@ -44,6 +45,35 @@ class CompiledTemplate:
 def compiled_version(version_id: UUID) -> CompiledTemplate:
     """Return a version of the tenant's, compiled. Needs the tenant's scope. Raises ``NotFound``."""
     return _compiled(current_tenant_id(), version_id)
+
+
+def compiled_versions(version_ids: Iterable[UUID]) -> dict[UUID, CompiledTemplate]:
+    """Return those of several versions that there are and that can be compiled. Needs the tenant's scope."""
+    found: dict[UUID, CompiledTemplate] = {}
+    for version_id in version_ids:
+        with contextlib.suppress(NotFound, ContentError):
+            found[version_id] = compiled_version(version_id)
+    return found
+
+
+class Label(NamedTuple):
+    """How people call a version."""
+
+    slug: str
+    number: int
+
+
+def label_of(version_id: UUID) -> Label | None:
+    """Return slug and number of a version that the current scope may see, or None if there is none."""
+    try:
+        return _label(version_id)
+    except MessageTemplateVersion.DoesNotExist:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _label(version_id: UUID) -> Label:
+    return Label(*MessageTemplateVersion.objects.values_list("template__slug", "number").get(id=version_id))
 
 
 # By tenant too: whoever knows another tenant's version by its id gets nothing from this cache.
