@@ -130,15 +130,16 @@ def by_user_id(user_ids: Collection[str]) -> Q:
 def _named(
     user_ids: Collection[str], external_ids: Collection[str], roles: Collection[str], emails: Collection[str]
 ) -> Q | None:
+    conditions = [
+        (user_ids, by_user_id(user_ids)),
+        (external_ids, Q(external_user_id__in=[text for text in external_ids if text])),
+        (roles, Q(roles__overlap=list(roles))),
+        (emails, Q(email_key__in=[text.lower() for text in emails if text])),
+    ]
     named: Q | None = None
-    for given, condition in (
-        (user_ids, lambda: by_user_id(user_ids)),
-        (external_ids, lambda: Q(external_user_id__in=[text for text in external_ids if text])),
-        (roles, lambda: Q(roles__overlap=list(roles))),
-        (emails, lambda: Q(email_key__in=[text.lower() for text in emails if text])),
-    ):
+    for given, condition in conditions:
         if given:
-            named = condition() if named is None else named | condition()
+            named = condition if named is None else named | condition
     return named
 
 
