@@ -87,6 +87,14 @@ def people_by_user_id(user_ids: Iterable[str]) -> dict[str, Person]:
     return found
 
 
+def barred_among(user_ids: Collection[str]) -> set[str]:
+    """Return the ids of people who are known and may not be written to: pending or disabled. Needs tenant scope."""
+    if not user_ids:
+        return set()
+    rows = Recipient.objects.filter(by_user_id(user_ids), deleted_at=None).exclude(status__in=RECEIVING)
+    return {key for row in rows for key in (row.user_id, str(row.id)) if key in user_ids}
+
+
 def addresses_of(people: Sequence[Person], channel: str) -> dict[UUID, list[str]]:
     """Return everybody's addresses on a channel, by ``Person.id``; an empty list for who has none.
 

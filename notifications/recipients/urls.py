@@ -1,6 +1,6 @@
 """Addresses of people, their preferences, devices and suppressions, and of the way out."""
 
-from notifications.recipients import api, pages, preferences_api, users_api
+from notifications.recipients import api, pages, preferences_api, user_service_api, users_api
 from tenants.api.routing import route
 
 urlpatterns = [
@@ -20,5 +20,6 @@ urlpatterns = [
     route("api/v1/roles/<uuid:role_id>", users_api.RoleDetail, "role"),
     route("api/v1/categories", preferences_api.CategoryList, "categories"),
     route("api/v1/categories/<uuid:category_id>", preferences_api.CategoryDetail, "category"),
+    route("api/v1/projects/me/user-service", user_service_api.UserServiceDetail, "user-service"),
     route("u/<str:token>", pages.Unsubscribe, "unsubscribe"),
 ]
