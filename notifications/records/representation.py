@@ -17,6 +17,7 @@ def represent(record: NotificationRecord) -> dict[str, Any]:
         "tenant_id": str(record.tenant_id),
         "channel": record.channel,
         "recipient": record.recipient,
+        "user_id": record.user_id,
         "content": record.content,
         "context": record.context,
         **_words(record),
