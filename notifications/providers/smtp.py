@@ -16,7 +16,7 @@ import idna
 from pydantic import AliasChoices, Field, SecretStr, TypeAdapter, ValidationInfo, field_validator, model_validator
 
 from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
-from notifications.providers.addresses import wire_address
+from notifications.providers.addresses import copies_of, wire_address
 from notifications.providers.base import (
     CheckResult,
     CheckStep,
@@ -334,6 +334,7 @@ def _pool_key(credential: SmtpCredential) -> bytes:
 def _delivery(message: OutgoingMessage, credential: SmtpCredential) -> Delivery:
     """Build the message. Raises ``ValueError`` for content or an address that can not be sent."""
     content = message.content
+    cc, bcc = copies_of(content, message.recipient)
     data = build_email(
         message_id=message.id,
         from_email=credential.from_email,
@@ -343,7 +344,10 @@ def _delivery(message: OutgoingMessage, credential: SmtpCredential) -> Delivery:
         subject=content.get("subject") or "",
         text=content.get("text"),
         html=content.get("html") or None,
-        cc=content.get("cc") or (),
+        cc=cc,
         headers=content.get("headers"),
+        attachments=content.get("attachments") or (),
     )
-    return Delivery(message, wire_address(credential.from_email), wire_address(message.recipient), wire_body(data))
+    copies = tuple(wire_address(address) for address in (*cc, *bcc))
+    sender, recipient = wire_address(credential.from_email), wire_address(message.recipient)
+    return Delivery(message, sender, recipient, wire_body(data), copies)

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from notification_service.lib.net import BlockedAddress
@@ -90,10 +91,13 @@ class Answers:
             text = "".join(char if char.isprintable() else " " for char in text)
         return text[:MAX_RESPONSE]
 
-    def accepted(self, reply: Reply) -> SendResult:
-        """The server took the message."""
+    def accepted(self, reply: Reply, refused_copies: Sequence[str] = ()) -> SendResult:
+        """The server took the message; ``refused_copies`` are those who get none, with its words."""
         text = self.words(reply.text)
-        return SendResult.success(code=_code(reply), response=text, provider_message_id=_queue_id(text))
+        queue_id = _queue_id(text)
+        if refused_copies:
+            text = self.words(f"{text} (no copy to {'; '.join(refused_copies)})")
+        return SendResult.success(code=_code(reply), response=text, provider_message_id=queue_id)
 
     def refused(self, stage: str, reply: Reply) -> SendResult:
         """The server said no to one step."""

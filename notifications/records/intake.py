@@ -25,6 +25,8 @@ from tenants.limits import default_region
 
 #: How far ahead a message may be scheduled.
 _HORIZON = timedelta(days=366)
+#: Octets (in base64) of the attachments that one call may put into the database: every record keeps its own.
+_MAX_ATTACHED = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,25 @@ def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationR
         require_credential(channel, caller.mode)
     now = timezone.now()
     records = [build_record(caller, new, now) for new in news]
+    _check_attached(records)
     hold_suppressed(records)
     NotificationRecord.objects.bulk_create(records)
     for lane in {record.lane for record in records if record.due_at <= now}:
         wake_after_commit(caller.required_tenant_id(), lane)
     return records
+
+
+def _check_attached(records: Sequence[NotificationRecord]) -> None:
+    """Raise ``InvalidInput`` for a call whose records, each with its own, would hold too much of attachments."""
+    attached = sum(
+        len(each["content"])
+        for record in records
+        if record.channel == "email"
+        for each in record.content.get("attachments", ())
+    )
+    if attached > _MAX_ATTACHED:
+        words = f"The attachments of all {len(records)} messages are larger than {_MAX_ATTACHED // 2**20} MiB together."
+        raise InvalidInput(words, errors={"content.attachments": [words]})
 
 
 def channel_of(key: str) -> Channel:

@@ -53,15 +53,25 @@ class Claimed:
     event_id: UUID | None = None
 
 
+#: Octets of content that a claim takes at most, but for a first record that is larger by itself.
+_MOST_OCTETS = 64 * 2**20
+
 # The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
+# A chunk of emails with attachments must fit into the worker's memory: what is stored small is not looked into.
 _CLAIM = f"""
 UPDATE notification_record AS r
 SET status = 'sending', lease_token = %(token)s, lease_until = now() + %(lease)s * interval '1 second',
     attempt_count = attempt_count + 1, updated_at = now()
 WHERE r.id = ANY (ARRAY(
-    SELECT id FROM notification_record
-    WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({_WAITING}) AND due_at <= now()
-    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    SELECT id FROM (
+        SELECT id, row_number() OVER due AS place, sum(octets) OVER due AS octets FROM (
+            SELECT id, due_at,
+                CASE WHEN pg_column_size(content) > 8192 THEN octet_length(content::text) ELSE 0 END AS octets
+            FROM notification_record
+            WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({_WAITING}) AND due_at <= now()
+            ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        ) AS locked WINDOW due AS (ORDER BY due_at, id)
+    ) AS weighed WHERE place = 1 OR octets <= {_MOST_OCTETS}
 ))
 RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
     attempt_count, created_at, expires_at, lease_token,

@@ -83,7 +83,9 @@ def apply(receipts: Sequence[Receipt]) -> list[Receipt]:
     for receipt in found:
         receipt.record_id, receipt.applied_at = records[receipt.id].id, now
     Receipt.objects.bulk_update(found, ["record_id", "applied_at"])
-    _move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in found})
+    own = [receipt for receipt in found if not _is_about_a_copy(receipt, records[receipt.id])]
+    if own:
+        _move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in own})
     RecordEvent.objects.bulk_create(
         RecordEvent(
             tenant_id=receipt.tenant_id,
@@ -97,12 +99,14 @@ def apply(receipts: Sequence[Receipt]) -> list[Receipt]:
                     for name in ("code", "detail", "price", "currency")
                     if receipt.payload[name]
                 },
+                **({} if receipt in own else {"copy": receipt.payload["address"]}),
             },
             created_at=now,
         )
         for receipt in found
     )
-    hooks.announce_receipts(found)
+    if own:
+        hooks.announce_receipts(own)
     return found
 
 
@@ -255,11 +259,20 @@ def _suppress(pairs: Iterable[tuple[Receipt, NotificationRecord | None]]) -> Non
         if reason is None or (record is not None and record.mode == "test"):
             continue
         channel = record.channel if record else providers.get(receipt.provider).channel
-        address = record.recipient if record else _address(channel, receipt.payload["address"])
+        is_theirs = record is not None and not _is_about_a_copy(receipt, record)
+        address = record.recipient if record and is_theirs else _address(channel, receipt.payload["address"])
         if address:
             source = record.id if record else None
             news.append(NewSuppression(channel, address, reason, source_record_id=source))
     _bar(news, by="receipt")
+
+
+def _is_about_a_copy(receipt: Receipt, record: NotificationRecord) -> bool:
+    """Whether a report is about somebody in cc or bcc: the fate of a record is that of its own recipient."""
+    if record.channel != "email":
+        return False
+    address = _address("email", receipt.payload["address"])
+    return address is not None and address.casefold() != record.recipient.casefold()
 
 
 def _bar(news: Sequence[NewSuppression], *, by: str) -> None:
