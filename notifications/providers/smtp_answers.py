@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from notification_service.lib.net import BlockedAddress
 from notifications.providers.base import FailureReason, SendResult
+from notifications.providers.oauth_tokens import NoAccessToken
 from notifications.providers.smtp_client import AuthUnavailable, Refused, Reply, Server, SmtpError
 
 MAX_RESPONSE = 500
@@ -83,6 +84,10 @@ class Answers:
             forms = {server.password, base64.b64encode(plain).decode(), base64.b64encode(password).decode()}
             self._secrets = tuple(sorted(forms, key=len, reverse=True))
 
+    def hide(self, *secrets: str) -> None:
+        """Leave these out of all words, too."""
+        self._secrets = tuple(sorted({*self._secrets, *secrets}, key=len, reverse=True))
+
     def words(self, text: str) -> str:
         """The other side's words, fit to be stored: without secrets or control characters, of bounded length."""
         for secret in self._secrets:
@@ -113,6 +118,8 @@ class Answers:
         """
         reason, retryable = _R.NETWORK_ERROR, True
         match error:
+            case NoAccessToken():
+                return error.result
             case Refused():
                 return self.refused(error.stage, error.reply)
             case BlockedAddress():
