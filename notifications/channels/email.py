@@ -24,7 +24,7 @@ from notifications.channels.email_parts import (
     distinct,
 )
 from notifications.channels.json_content import validated
-from notifications.channels.placeholders import Placeholder, Text, compile_text
+from notifications.channels.placeholders import Placeholder, Text, TextCompiler, compile_text
 from notifications.providers.addresses import normalise_email
 from notifications.providers.html_text import html_to_text
 
@@ -83,7 +83,7 @@ class EmailContent(BaseModel):
 class CompiledEmail(CompiledContent):
     """An email whose placeholders are found, and whose plain-text alternative is prepared."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
+    def __init__(self, content: Mapping[str, Any], texts: TextCompiler) -> None:
         source = {name: value for name, value in content.items() if value}
         body = source.get("body")
         markup, plain = source.get("html"), source.get("text")
@@ -93,20 +93,22 @@ class CompiledEmail(CompiledContent):
                 markup, names["html"] = body, "body"
             elif plain is None and not _MARKUP.search(body):
                 plain, names["text"] = body, "body"
-        self._subject = compile_text(source.get("subject", ""), "subject")
-        self._html = compile_text(markup, names["html"]) if markup else None
+        self._subject = texts(source.get("subject", ""), "subject")
+        self._html = texts(markup, names["html"]) if markup else None
+        #: None: it is made from each message's HTML, because that is not known before.
+        self._text: Text | None
         if plain is not None:
-            self._text = compile_text(plain, names["text"])
+            self._text = texts(plain, names["text"])
+        elif self._html and self._html.is_fixed:
+            self._text = _text_of(self._html)
         else:
-            self._text = _text_of(self._html) if self._html else compile_text("", "text")
-        self._reply_to = compile_text(source.get("reply_to", ""), "reply_to")
-        self._from_name = compile_text(source.get("from_name", ""), "from_name")
+            self._text = None if self._html else texts("", "text")
+        self._reply_to = texts(source.get("reply_to", ""), "reply_to")
+        self._from_name = texts(source.get("from_name", ""), "from_name")
         self._copies = {
-            name: [compile_text(address, name) for address in source[name]] for name in ("cc", "bcc") if name in source
+            name: [texts(address, name) for address in source[name]] for name in ("cc", "bcc") if name in source
         }
-        self._headers = {
-            name: compile_text(value, f"headers.{name}") for name, value in source.get("headers", {}).items()
-        }
+        self._headers = {name: texts(value, f"headers.{name}") for name, value in source.get("headers", {}).items()}
         self._attachments = source.get("attachments")
         used = [self._subject, self._html, self._text, self._reply_to, self._from_name, *self._headers.values()]
         used += [address for addresses in self._copies.values() for address in addresses]
@@ -119,10 +121,13 @@ class CompiledEmail(CompiledContent):
         control characters in a header become one space, so that no value can start a header of its own.
         """
         reply_to = self._reply_to.render(context).strip()
+        subject = _one_line(self._subject.render(context), "subject", MAX_SUBJECT)
+        text = _bounded(self._text.render(context), self._text.field) if self._text else ""
+        markup = _bounded(self._html.render(context, html.escape), self._html.field) if self._html else None
         rendered: dict[str, Any] = {
-            "subject": _one_line(self._subject.render(context), "subject", MAX_SUBJECT),
-            "text": _bounded(self._text.render(context), self._text.field),
-            "html": _bounded(self._html.render(context, html.escape), self._html.field) if self._html else None,
+            "subject": subject,
+            "text": html_to_text(markup) if markup and self._text is None else text,
+            "html": markup,
             "reply_to": _reply_address(reply_to) if reply_to else None,
             "from_name": _one_line(self._from_name.render(context), "from_name", MAX_FROM_NAME) or None,
         }
@@ -161,9 +166,14 @@ class EmailChannel(Channel):
 
     def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are set, checked. Raises ``ContentError`` naming the field."""
-        valid = validated(EmailContent, content)
+        valid = self.validate_part(content)
         if not any(valid.get(name, "").strip() for name in ("subject", "body", "html", "text")):
             raise ContentError("An email needs a subject or a body.", field="subject")
+        return valid
+
+    def validate_part(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The same without words, which a template has."""
+        valid = validated(EmailContent, content)
         copies = len(valid.get("cc", ())) + len(valid.get("bcc", ()))
         if copies >= MAX_RECIPIENTS:
             words = f"An email has at most {MAX_RECIPIENTS} recipients; these are {copies + 1}."
@@ -174,9 +184,9 @@ class EmailChannel(Channel):
             raise ContentError(words, field="attachments")
         return valid
 
-    def compile(self, content: Mapping[str, Any]) -> CompiledEmail:
+    def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledEmail:
         """Find the placeholders. Raises ``ContentError`` for a malformed one."""
-        return CompiledEmail(content)
+        return CompiledEmail(content, texts or compile_text)
 
 
 def _one_line(text: str, field: str, limit: int) -> str:

@@ -26,9 +26,10 @@ from notifications.providers.http_client import HttpClient
 from notifications.providers.mime import build_email
 from notifications.providers.oauth_tokens import AccessTokens, ClientGrant, NoAccessToken
 from notifications.providers.smtp_answers import Answers
+from notifications.providers.smtp_chunks import ChunkStream
 from notifications.providers.smtp_client import Connection, Progress, Refused, open_connection
 from notifications.providers.smtp_credential import SmtpCredential
-from notifications.providers.smtp_stream import MESSAGES_PER_CONNECTION, Delivery, Run, Stream, wire_body
+from notifications.providers.smtp_stream import MESSAGES_PER_CONNECTION, Delivery, Run, Stream, whole_lines
 
 __all__ = ["SmtpCredential", "SmtpProvider"]
 
@@ -104,6 +105,7 @@ class SmtpProvider(Provider[SmtpCredential]):
                 for _ in range(min(self.concurrency - pool.busy, run.unsettled - 1))
             ]
             connecting.update(extra)
+            run.connections += len(extra)
             await self._lane(pool, credential, run, first, connecting)
             if not run.has_more():  # nothing left for those that are not connected yet
                 for task in connecting:
@@ -131,7 +133,7 @@ class SmtpProvider(Provider[SmtpCredential]):
                 connecting.discard(task)
             healthy, before, fresh = False, connection.answered, not connection.reused
             try:
-                await Stream(connection, run).run()
+                await _stream(connection, run).run()
                 healthy = True
             except Exception as error:
                 run.failure = run.answers.broken(error)
@@ -275,6 +277,11 @@ def _answers(credential: SmtpCredential) -> Answers:
     return answers
 
 
+def _stream(connection: Connection, run: Run) -> Stream | ChunkStream:
+    chunked = run.chunking and {"CHUNKING", "PIPELINING"} <= connection.extensions.keys()
+    return ChunkStream(connection, run) if chunked else Stream(connection, run)
+
+
 def _delivery(message: OutgoingMessage, credential: SmtpCredential) -> Delivery:
     """Build the message. Raises ``ValueError`` for content or an address that can not be sent."""
     content = message.content
@@ -294,4 +301,4 @@ def _delivery(message: OutgoingMessage, credential: SmtpCredential) -> Delivery:
     )
     copies = tuple(wire_address(address) for address in (*cc, *bcc))
     sender, recipient = wire_address(credential.from_email), wire_address(message.recipient)
-    return Delivery(message, sender, recipient, wire_body(data), copies)
+    return Delivery(message, sender, recipient, whole_lines(data), copies)

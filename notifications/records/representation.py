@@ -10,6 +10,7 @@ from django.db.models import Func, JSONField, QuerySet
 from notifications.channels.email_parts import without_contents
 from notifications.records.models import NotificationRecord
 from notifications.records.states import Status
+from notifications.templates.rendering import label_of
 
 
 class _ShownContent(Func):
@@ -39,6 +40,7 @@ def represent(record: NotificationRecord) -> dict[str, Any]:
         "recipient": record.recipient,
         "content": _content(record),
         "context": record.context,
+        **_words(record),
         "metadata": record.metadata,
         "lane": str(record.lane),
         "mode": record.mode,
@@ -49,6 +51,10 @@ def represent(record: NotificationRecord) -> dict[str, Any]:
         "provider_response": record.provider_response,
         "provider_message_id": record.provider_message_id,
         "credential_id": str(record.credential_id) if record.credential_id else None,
+        "segments": record.segments,
+        "encoding": record.encoding or None,
+        "price": None if record.price is None else f"{record.price.normalize():f}",
+        "price_currency": record.price_currency or None,
         "attempt_count": record.attempt_count,
         "retry_count": record.retry_count,
         "max_retries": record.max_retries,
@@ -70,6 +76,14 @@ def _content(record: NotificationRecord) -> dict[str, Any]:
     if record.channel != "email" or not content.get("attachments"):
         return content
     return {**content, "attachments": without_contents(content["attachments"])}
+
+
+def _words(record: NotificationRecord) -> dict[str, Any]:
+    if record.template_version_id is None:
+        return {"template": None, "template_version": None, "locale": record.locale}
+    label = label_of(record.template_version_id)
+    version = {"id": str(record.template_version_id), "slug": label.slug, "number": label.number} if label else None
+    return {"template": label.slug if label else None, "template_version": version, "locale": record.locale}
 
 
 def _time(moment: datetime | None) -> str | None:

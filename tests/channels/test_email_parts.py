@@ -125,3 +125,14 @@ def test_a_long_file_name_keeps_its_extension() -> None:
     name = clean_filename("x" * 900 + ".tar.gz")
     assert len(name) == MAX_FILENAME
     assert name.endswith("x.gz")
+
+
+def test_what_adds_to_a_template_needs_no_words() -> None:
+    part = {"attachments": [file()], "cc": ["bob@example.com"]}
+    with pytest.raises(ContentError, match="needs a subject"):
+        CHANNEL.prepare(part)
+    valid, compiled = CHANNEL.prepare(part, part=True)
+    assert valid["attachments"][0]["filename"] == "a.txt"
+    assert compiled.render({})["cc"] == ["bob@example.com"]
+    with pytest.raises(ContentError, match="51"):
+        CHANNEL.prepare({"cc": ["a@b.test"] * 25, "bcc": ["a@b.test"] * 25}, part=True)
