@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import idna
 from pydantic import AliasChoices, Field, SecretStr, TypeAdapter, ValidationInfo, field_validator, model_validator
@@ -147,6 +147,15 @@ class SmtpCredential(SenderIdentity):
                 "With xoauth2, enter an access_token, or token_url, client_id and a refresh_token or a client_secret."
             )
         return value
+
+    def sends_elsewhere(self, before: Self) -> bool:
+        """Also without TLS where there was some, and to another port in clear: who listens there may be anybody."""
+        return (
+            super().sends_elsewhere(before)
+            or self.host != before.host
+            or (self.security == "none" and (before.security != "none" or self.port != before.port))
+            or (before.verify_certificate and not self.verify_certificate)
+        )
 
     def server(self, access_token: str | None = None) -> Server:
         """Return what the client needs to know."""
