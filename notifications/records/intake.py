@@ -16,6 +16,7 @@ from notification_service.lib.ids import new_id
 from notifications.channels.base import Channel, ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
+from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord
 from notifications.records.states import Lane, Status
 from notifications.records.suppressed import hold_suppressed
@@ -72,6 +73,7 @@ def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationR
     _check_attached(records)
     hold_suppressed(records)
     NotificationRecord.objects.bulk_create(records)
+    announce_ends([record for record in records if record.status == Status.SUPPRESSED])
     for lane in {record.lane for record in records if record.due_at <= now}:
         wake_after_commit(caller.required_tenant_id(), lane)
     return records

@@ -107,7 +107,7 @@ def renew(tenant_id: UUID, token: UUID) -> int:
 # While the database was away nobody could renew a lease: after it has started, its workers may first be heard.
 _TAKE_BACK = """
 WITH lost AS (
-    SELECT id FROM notification_record WHERE status = 'sending' AND lease_until < now()
+    SELECT id FROM notification_record WHERE status = 'sending' AND lease_until < now() AND tenant_id = %(tenant)s
         AND pg_postmaster_start_time() < now() - %(grace)s * interval '1 second'
     ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
@@ -119,14 +119,28 @@ SET status = CASE
     failure_reason = 'unknown_error', provider_response = 'The worker was lost while sending.',
     lost_count = r.lost_count + 1, due_at = now(), lease_token = NULL, lease_until = NULL, updated_at = now()
 FROM lost, tenant AS t WHERE r.id = lost.id AND t.id = r.tenant_id
-RETURNING r.id, r.tenant_id, r.status, r.attempt_count
+RETURNING r.id, r.status, r.attempt_count
 """
 
 
-def take_back_lost(*, limit: int = 5000) -> int:
-    """Give up leases that ran out, so that another worker tries; return how many. Needs ``platform_scope``."""
+def tenants_with_lost() -> list[UUID]:
+    """Return the tenants some of whose leases have run out. Needs ``platform_scope``."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE_BACK, {"limit": limit, "lost_limit": LOST_LIMIT, "grace": GRACE_SECONDS})
+        cursor.execute(
+            "SELECT DISTINCT tenant_id FROM notification_record WHERE status = 'sending' AND lease_until < now()"
+        )
+        return sorted(row[0] for row in cursor.fetchall())
+
+
+def take_back(tenant_id: UUID, *, limit: int = 5000) -> list[tuple[UUID, str]]:
+    """Give up a tenant's leases that ran out; return (record, status) of each. Needs the tenant's scope.
+
+    Whoever calls this announces the records that failed: see ``ends.take_back_lost``.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _TAKE_BACK, {"tenant": tenant_id, "limit": limit, "lost_limit": LOST_LIMIT, "grace": GRACE_SECONDS}
+        )
         lost = cursor.fetchall()
     RecordEvent.objects.bulk_create(
         RecordEvent(
@@ -137,9 +151,9 @@ def take_back_lost(*, limit: int = 5000) -> int:
             detail={"status": status, "attempt": attempt_count},
             created_at=timezone.now(),
         )
-        for record_id, tenant_id, status, attempt_count in lost
+        for record_id, status, attempt_count in lost
     )
-    return len(lost)
+    return [(record_id, status) for record_id, status, _ in lost]
 
 
 # A loose index scan: one step per (tenant, lane) that waits, however many rows each has.
