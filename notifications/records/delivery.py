@@ -208,6 +208,8 @@ class Delivery:
                 started_at=started,
                 now=now,
                 earlier=one.tries,
+                segments=one.message.content.get("segments"),
+                encoding=one.message.content.get("encoding", ""),
             )
         )
 
