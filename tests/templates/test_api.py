@@ -23,12 +23,9 @@ def test_the_specifications_example(admin: Persona) -> None:
     assert [each["name"] for each in body["placeholders"]] == ["name"]
     assert body["created_by"] == admin.user.email
     assert answer.headers["Location"] == f"{TEMPLATES}{body['id']}/"
-    for address in (
-        f"{TEMPLATES}{body['id']}/",
-        f"{TEMPLATES}interview-invite/",
-        "/api/v1/admin/templates/" + body["id"],
-    ):
-        assert admin.client.get(address).json() == body
+    for key in (body["id"], "interview-invite"):
+        assert admin.client.get(f"{TEMPLATES}{key}/").json() == body
+        assert admin.client.get(f"/api/v1/admin/templates/{key}").json() == body
 
 
 @pytest.mark.parametrize(
@@ -70,7 +67,7 @@ def test_types_samples_and_defaults_are_kept(make: Make) -> None:
         ({"category": "gossip"}, "category"),
         ({"layout": "nowhere"}, "layout"),
         ({"locale": "Klingon!"}, "locale"),
-        ({"content": {"mjml": "<mjml><mj-body><mj-nothing/></mj-body></mjml>"}}, "content.mjml"),
+        ({"content": {"mjml": "<mjml><mj-body></mjml>"}}, "content.mjml"),
         ({"content": {"subject": "x", "mjml": "<mjml></mjml>", "html": "<p>x</p>"}}, "content.mjml"),
     ],
     ids=str,
