@@ -21,6 +21,7 @@ urlpatterns = [
     path("", include("tenants.api.urls")),
     path("", include("notifications.credentials.urls")),
     path("", include("notifications.recipients.urls")),
+    path("", include("notifications.templates.urls")),
     path("", include("notifications.records.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
     route("api/docs/", SpectacularSwaggerView, "swagger"),
