@@ -25,7 +25,7 @@ from notification_service.lib.masking import is_masked, mask
 from notification_service.lib.net import NetworkPolicy
 from notification_service.lib.redis import RedisUnavailable, attempt
 from notification_service.lib.scope import current_tenant_id
-from notifications.providers.http import MAX_ANSWER, GuardedConnector
+from notifications.providers.http_client import MAX_ANSWER, GuardedConnector
 from notifications.recipients.models import UserService
 from notifications.recipients.people import RECEIVING, Person
 from notifications.recipients.user_fields import ALIASES, DEFAULTS, check_user

@@ -24,7 +24,7 @@ from notifications.records.door import DOOR
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord
-from notifications.records.representation import represent
+from notifications.records.representation import for_lists, represent
 from notifications.records.roster import address_person
 from notifications.records.states import DeliveryState, Lane, Status
 from tenants import limits
@@ -55,7 +55,7 @@ class JsonObject(serializers.DictField):
             raise serializers.ValidationError("Is nested too deeply.") from None
         if self.max_bytes and len(dumped) > self.max_bytes:
             raise serializers.ValidationError(f"Must be smaller than {self.max_bytes // 1024} KB.")
-        if _NULL.search(dumped):
+        if b"\\u0000" in dumped and _NULL.search(dumped):
             raise serializers.ValidationError("Null characters are not allowed.")
         return value
 
@@ -162,6 +162,10 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
             "provider_response",
             "provider_message_id",
             "credential_id",
+            "segments",
+            "encoding",
+            "price",
+            "price_currency",
             "attempt_count",
             "retry_count",
             "max_retries",
@@ -262,7 +266,7 @@ class RecordList(TenantView):
 
     @extend_schema(operation_id="records_list", responses=RecordOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        rows = NotificationRecord.objects.filter(deleted_at=None)
+        rows = for_lists(NotificationRecord.objects.filter(deleted_at=None))
         filters = RecordFilter(request.query_params, queryset=rows, request=request)
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
