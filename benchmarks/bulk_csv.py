@@ -1,7 +1,7 @@
 """I2: a file of recipients to committed records, one row in twenty a duplicate, through the upload's own door.
 
-Ours runs from the first octet of the upload to the job's completion, which proves that every staged row is a record. The
-baseline's task gets the path of a file that is there already. Both sides have one worker process; nobody sends
+Ours runs from the first octet of the upload to the job's completion, which proves that every staged row is a record.
+The baseline's task gets the path of a file that is there already. Both sides have one worker process; nobody sends
 meanwhile (our file is scheduled for later). Counted are the rows in the tables: exactly the distinct addresses.
 """
 

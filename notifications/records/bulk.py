@@ -89,8 +89,8 @@ written AS (
     INSERT INTO notification_record (
         id, tenant_id, channel, recipient, user_id, content, template_version_id, locale, context, metadata, lane, mode,
         status, delivery_state, failure_reason, provider_response, provider, provider_message_id, retry_count,
-        max_retries, attempt_count, lost_count, due_at, scheduled_at, expires_at, campaign_id, batch_id, event_id, created_by,
-        created_at, updated_at)
+        max_retries, attempt_count, lost_count, due_at, scheduled_at, expires_at, campaign_id, batch_id, event_id,
+        created_by, created_at, updated_at)
     SELECT b.id, %(tenant)s, %(channel)s, b.recipient, b.user_id, coalesce(b.content, %(content)s::jsonb),
         coalesce(b.template_version_id, %(template_version_id)s), b.locale, b.context,
         coalesce(b.metadata, %(metadata)s::jsonb), %(lane)s, %(mode)s,

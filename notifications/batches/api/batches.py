@@ -54,8 +54,8 @@ class DefaultsIn(serializers.Serializer[Any]):
 
     def call(self, items: list[Any]) -> BatchCall:
         """Return the call that the validated fields make."""
-        defaults = {name: self.validated_data[name] for name in DefaultsIn().fields if name in self.validated_data}
-        return BatchCall(items, defaults)
+        shared = DefaultsIn().fields.keys()
+        return BatchCall(items, {name: value for name, value in self.validated_data.items() if name in shared})
 
 
 class BatchIn(DefaultsIn):
@@ -242,8 +242,7 @@ class BatchNotifications(TenantView):
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
         pages = Cursor()
-        page = pages.paginate_queryset(filters.qs, request, self)
-        return pages.get_paginated_response(RecordOut(page, many=True).data)
+        return pages.get_paginated_response(RecordOut(pages.paginate_queryset(filters.qs, request), many=True).data)
 
 
 @extend_schema(tags=["batches"])
