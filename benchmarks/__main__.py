@@ -17,6 +17,7 @@ from benchmarks.stage import BenchmarkFailed
 #: Benchmarks by name: module and function. Modules are loaded when Django is: they need the service's models.
 BENCHMARKS = {
     "I1": ("intake", "run"),
+    "I2": ("bulk_csv", "run"),
     "S1": ("campaign", "run_mail"),
     "S2": ("campaign", "run_text"),
     "S4": ("fairness", "run"),

@@ -23,6 +23,7 @@ urlpatterns = [
     path("", include("notifications.recipients.urls")),
     path("", include("notifications.templates.urls")),
     path("", include("notifications.records.urls")),
+    path("", include("notifications.batches.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
     route("api/docs/", SpectacularSwaggerView, "swagger"),
     route("swagger/", SpectacularSwaggerView, "swagger-short"),
