@@ -103,7 +103,7 @@ class Delivery:
                 content["headers"] = {**content.get("headers", {}), **headers}
             for finish in self.finishes.get(claimed.id, ()):
                 content = finish(claimed, content)
-            message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane)
+            message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane, claimed.at_most_once)
             ready[claimed.id] = _Sending(claimed, message)
         return ready
 
