@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "notifications.recipients.apps.RecipientsConfig",
     "notifications.templates.apps.TemplatesConfig",
     "notifications.records.apps.RecordsConfig",
+    "notifications.campaigns.apps.CampaignsConfig",
 ]
 
 MIDDLEWARE = [
@@ -185,6 +186,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
+        "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },
 }
 # The longest request body in bytes; above it the answer is 413.
@@ -200,6 +202,8 @@ LEASE_SECONDS: int = env.int("LEASE_SECONDS", default=30)
 TENANT_CONCURRENCY: int = env.int("TENANT_CONCURRENCY", default=4)
 DRAIN_CHUNK: int = env.int("DRAIN_CHUNK", default=500)
 SWEEP_SECONDS: float = env.float("SWEEP_SECONDS", default=5.0)
+# How many due records of a tenant's bulk lane campaigns let pile up: what a pause has to hold back at once.
+CAMPAIGN_LEAD: int = env.int("CAMPAIGN_LEAD", default=10_000)
 # How long a record of a lane may wait before it ends as failed/expired, when the caller does not say.
 LANE_DEADLINES = {
     "critical": timedelta(seconds=env.int("CRITICAL_DEADLINE_SECONDS", default=3600)),
@@ -248,6 +252,7 @@ CELERY: dict[str, Any] = {
     "beat_schedule": {
         "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
+        "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
     },
 }
 

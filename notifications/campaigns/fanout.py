@@ -25,7 +25,7 @@ from notifications.campaigns.consent import Addressed, withheld_reasons
 from notifications.campaigns.models import Campaign
 from notifications.campaigns.states import RecipientState
 from notifications.campaigns.tallies import Counted
-from notifications.campaigns.words import UNSUBSCRIBE, Words, problem_of, sample_limit, variant_of, words_of
+from notifications.campaigns.words import UNSUBSCRIBE, Words, sample_limit, variant_of, words_of
 from notifications.recipients.unsubscribe import unsubscribe_url
 from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.states import WAITING, Lane
@@ -85,7 +85,7 @@ def record_some(campaign: Campaign, zones: Sequence[str], limit: int) -> int:
     for row in rows:
         said = words[variant_of(campaign, row.bucket)]
         context = {**campaign.context, **row.context}
-        if problem := problem_of(said, context):
+        if problem := said.problem(context, row.locale):
             becoming.append(_Becoming(row, RecipientState.REJECTED, problem.message, said.variant))
             continue
         record = _record(campaign, row, said, context, withheld.get(row.id, ""))
