@@ -114,10 +114,17 @@ def finish(persona: Persona, campaign_id: UUID, engine: Engine, seconds: float =
 
 
 
-def caught(server: Sandbox, to: str = "") -> list[dict[str, Any]]:
-    """Return the messages that the mail server holds."""
-    found = server.messages(limit=10_000)
-    return [message for message in found if not to or to in str(message["to"])]
+def caught(server: Sandbox, *, view: str = "summary") -> list[dict[str, Any]]:
+    """Return all messages that the mail server holds, newest first."""
+    found: list[dict[str, Any]] = []
+    while page := server.messages(limit=1000, view=view, **({"before": found[-1]["id"]} if found else {})):
+        found += page
+    return found
+
+
+def addresses(server: Sandbox) -> list[str]:
+    """Return to whom the mail server got messages, in alphabetical order, as often as it did."""
+    return sorted(message["to"] if isinstance(message["to"], str) else message["to"][0] for message in caught(server))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from notifications.records.engine import Engine
-from tests.campaigns.conftest import CAMPAIGNS, act, caught, create, draft, finish, look, people, records, rows
+from tests.campaigns.conftest import CAMPAIGNS, act, addresses, caught, create, draft, finish, look, people, records, rows
 from tests.conftest import Persona
 from tests.sandbox.conftest import Sandbox
 
@@ -20,8 +20,7 @@ def test_a_campaign_is_sent_once_to_each(marketer: Persona, engine: Engine, mail
     progress = finish(marketer, campaign_id, engine)
     assert (progress["status"], progress["sent"], progress["total"], progress["waiting"]) == ("completed", 5, 5, 0)
     assert progress["percent"] == 100.0
-    found = sorted(message["to"][0] for message in caught(mail_server))
-    assert found == [f"person{n}@example.com" for n in range(5)]
+    assert addresses(mail_server) == [f"person{n}@example.com" for n in range(5)]
     report = look(marketer, campaign_id, "report")
     assert (report["sent"], report["failed"], report["duplicates"], report["failures"]) == (5, 0, 1, {})
 
@@ -123,7 +122,7 @@ def test_who_must_not_be_written_to_is_withheld_with_the_reason(
     assert look(marketer, campaign_id, "report")["suppressions"] == {"manual": 1}
     withheld = rows(marketer, campaign_id, state="withheld")
     assert [(row.address, row.reason) for row in withheld] == [("person1@example.com", "manual")]
-    assert caught(mail_server, "person1@") == []
+    assert addresses(mail_server) == ["person0@example.com", "person2@example.com"]
 
 
 @pytest.mark.django_db(transaction=True)
