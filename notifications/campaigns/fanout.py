@@ -29,6 +29,7 @@ from notifications.campaigns.words import UNSUBSCRIBE, Words, sample_limit, vari
 from notifications.recipients.unsubscribe import unsubscribe_url
 from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.states import WAITING, Lane
+from tenants import limits
 
 #: Rows of one chunk: pause and cancel take effect after at most so many.
 CHUNK: Final = 1_000
@@ -73,11 +74,12 @@ class _Addressee:
 def record_some(campaign: Campaign, zones: Sequence[str], limit: int) -> int:
     """Turn up to ``limit`` staged rows of these time zones into records; return how many rows were dealt with.
 
-    Needs the tenant's scope and the campaign's lock.
+    Needs the tenant's scope and the campaign's lock. Raises ``TooManyRequests``, having written nothing.
     """
     rows = _take(campaign, zones, limit)
     if not rows:
         return 0
+    limits.admit(campaign.tenant_id, campaign.mode, notifications=len(rows))
     words = words_of(campaign)
     withheld = withheld_reasons(campaign, [Addressed(r.id, r.address, r.address_key, r.user_id) for r in rows])
     becoming: list[_Becoming] = []
