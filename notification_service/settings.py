@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "notifications.recipients.apps.RecipientsConfig",
     "notifications.templates.apps.TemplatesConfig",
     "notifications.records.apps.RecordsConfig",
+    "notifications.batches.apps.BatchesConfig",
     "notifications.campaigns.apps.CampaignsConfig",
 ]
 
@@ -184,12 +185,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "RecordStatus": "notifications.records.states.Status",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
+        "BatchStatus": "notifications.batches.models.BatchStatus",
+        "JobStatus": "notifications.batches.models.JobStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
         "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },
 }
-# The longest request body in bytes; above it the answer is 413.
+# The longest request body in bytes; above it the answer is 413. Files of recipients have a limit of their own.
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)
 
 # --- The engine ---------------------------------------------------------------------------------------------------
@@ -210,6 +213,10 @@ LANE_DEADLINES = {
     "normal": timedelta(seconds=env.int("NORMAL_DEADLINE_SECONDS", default=24 * 3600)),
     "bulk": timedelta(seconds=env.int("BULK_DEADLINE_SECONDS", default=72 * 3600)),
 }
+# Files of recipients: their length in bytes and in rows, and how long they and what was read from them are kept.
+BULK_MAX_BYTES: int = env.int("BULK_MAX_BYTES", default=100 * 1024 * 1024)
+BULK_MAX_ROWS: int = env.int("BULK_MAX_ROWS", default=1_000_000)
+BULK_RETENTION_DAYS: int = env.int("BULK_RETENTION_DAYS", default=14)
 IDEMPOTENCY_HOURS: int = env.int("IDEMPOTENCY_HOURS", default=24)
 # Months after which all records go, a whole month at a time; 0 keeps them. Tenants may choose shorter times.
 RETENTION_MONTHS: int = env.int("RETENTION_MONTHS", default=0)
@@ -252,6 +259,8 @@ CELERY: dict[str, Any] = {
     "beat_schedule": {
         "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
+        "sweep-batches": {"task": "notifications.batches.tasks.sweep", "schedule": SWEEP_SECONDS},
+        "housekeep-batches": {"task": "notifications.batches.tasks.housekeep", "schedule": 600.0},
         "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
     },
 }
@@ -292,8 +301,26 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "media")))
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = False
+# Uploaded files stand in a directory, or in a bucket of an object store (then install the extra "s3").
+UPLOADS_BUCKET: str = env.str("UPLOADS_BUCKET", default="")
+_UPLOADS: dict[str, Any] = {
+    "BACKEND": "django.core.files.storage.FileSystemStorage",
+    "OPTIONS": {"location": MEDIA_ROOT / "uploads", "base_url": None},
+}
+if UPLOADS_BUCKET:
+    _UPLOADS = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": UPLOADS_BUCKET,
+            "endpoint_url": env.str("UPLOADS_ENDPOINT", default="") or None,
+            "region_name": env.str("UPLOADS_REGION", default="") or None,
+            "default_acl": None,
+            "file_overwrite": True,
+        },
+    }
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "uploads": _UPLOADS,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 

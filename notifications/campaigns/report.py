@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
 
 from notification_service.lib.scope import tenant_scope
+from notifications.batches.export import safe_cell
 from notifications.campaigns import tallies
 from notifications.campaigns.models import Campaign
 from notifications.campaigns.tallies import Totals
@@ -102,25 +103,16 @@ def report_rows(campaign: Campaign) -> Iterator[str]:
             cursor.execute(_ROWS, [campaign.id, after, _PAGE])
             rows = cursor.fetchall()
         if rows:
-            yield _csv([[safe_cell(value) for value in row[1:]] for row in rows])
+            yield _csv([[safe_cell(_text(value)) for value in row[1:]] for row in rows])
             after = rows[-1][0]
         if len(rows) < _PAGE:
             return
 
 
-_FORMULA = re.compile(r"^\s*[=+\-@\t\r\n|]")
-_NUMBER = re.compile(r"^[+-]?[0-9][0-9 .]*$")
-
-
-def safe_cell(value: Any) -> str:
-    """Return a value as a spreadsheet may show it: what it would take for a formula is quoted (OWASP: CSV Injection).
-
-    Telephone numbers, which begin with a plus sign and are no formula, stay as they are.
-    """
+def _text(value: Any) -> str:
     if value is None:
         return ""
-    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.match(text) else text
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> str:

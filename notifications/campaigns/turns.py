@@ -105,6 +105,9 @@ def _failed(tenant_id: UUID, campaign_id: UUID, error: Exception) -> datetime | 
         if is_running and (failures >= _MOST_FAILURES or isinstance(error, ServiceError)):
             move(campaign, CampaignStatus.FAILED, problem=words)
             return campaign.next_turn_at
+        if campaign.status == CampaignStatus.DRAFT and isinstance(error, ServiceError):
+            save(campaign, staging=Staging.DONE, problem=words[:500], next_turn_at=None)
+            return None
         due = timezone.now() + timedelta(seconds=min(2.0**failures, 60.0))
         save(campaign, failed_turns=min(failures, 1000), problem=f"The last turn failed: {words}"[:500], next_turn_at=due)
         return due
@@ -120,8 +123,7 @@ def _work(campaign: Campaign) -> datetime | None:
     if campaign.status == CampaignStatus.COMPLETED:
         return None
     if campaign.staging == Staging.RUNNING:
-        sources.stage_some(campaign)
-        return now
+        return now + _SOON if sources.stage_some(campaign) else now
     if campaign.status == CampaignStatus.SCHEDULED:
         if not campaign.began:
             return campaign.scheduled_at

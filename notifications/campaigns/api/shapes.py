@@ -170,11 +170,12 @@ class CampaignChange(serializers.Serializer[Any]):
 class CampaignIn(CampaignChange):
     channel = serializers.CharField(max_length=32)
     recipients = Recipients(required=False)
+    csv_job = serializers.UUIDField(required=False, help_text="Instead of recipients: the rows of an uploaded file.")
     segment = SegmentIn(required=False, help_text="Instead of recipients: those of an earlier campaign.")
     recipient_filter = FilterIn(required=False, help_text="Instead of recipients: people whom you have stored.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        given = [name for name in ("recipients", "segment", "recipient_filter") if name in attrs]
+        given = [name for name in ("recipients", "csv_job", "segment", "recipient_filter") if name in attrs]
         if len(given) > 1:
             raise serializers.ValidationError({given[1]: [f"Give either {given[0]} or {given[1]}."]})
         return attrs

@@ -89,7 +89,7 @@ class CampaignList(TenantView):
             self.caller,
             channel=data.pop("channel"),
             recipients=data.pop("recipients", ()),
-            source=_source(data.pop("segment", None), data.pop("recipient_filter", None)),
+            source=_source(data),
             configuration=_plain(data),
         )
         headers = {"Location": f"/api/notifications/campaigns/{campaign.id}/"}
@@ -274,10 +274,13 @@ class CampaignReportCsv(TenantView):
         )
 
 
-def _source(segment: Any, recipient_filter: Any) -> dict[str, Any] | None:
-    if segment is not None:
+def _source(data: dict[str, Any]) -> dict[str, Any] | None:
+    """Take out of a body where its recipients come from, if not from itself."""
+    if (segment := data.pop("segment", None)) is not None:
         return {"type": "campaign", "campaign": str(segment["campaign"]), "segment": str(segment["segment"])}
-    if recipient_filter is not None:
+    if (job_id := data.pop("csv_job", None)) is not None:
+        return {"type": "csv_job", "csv_job": str(job_id)}
+    if (recipient_filter := data.pop("recipient_filter", None)) is not None:
         return {"type": "filter", **_plain(recipient_filter)}
     return None
 
