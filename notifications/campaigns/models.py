@@ -131,9 +131,7 @@ class CampaignRecipient(TenantModel):
     class Meta(TenantModel.Meta):
         db_table = "campaign_recipient"
         ordering = ["-id"]
-        constraints = [
-            models.UniqueConstraint(fields=["campaign_id", "address_key"], name="campaign_recipient_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["campaign_id", "address_key"], name="campaign_recipient_unique")]
         indexes = [
             models.Index(fields=["campaign_id", "id"], name="campaign_recipient_list"),
             models.Index(
@@ -141,9 +139,7 @@ class CampaignRecipient(TenantModel):
                 name="campaign_recipient_staged",
                 condition=Q(state=RecipientState.STAGED),
             ),
-            models.Index(
-                fields=["record_id"], name="campaign_recipient_record", condition=Q(record_id__isnull=False)
-            ),
+            models.Index(fields=["record_id"], name="campaign_recipient_record", condition=Q(record_id__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -93,9 +93,7 @@ def _standing(campaign_ids: list[UUID]) -> dict[UUID, str]:
     if not campaign_ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, status FROM campaign WHERE id = ANY (%s) ORDER BY id FOR SHARE", [campaign_ids]
-        )
+        cursor.execute("SELECT id, status FROM campaign WHERE id = ANY (%s) ORDER BY id FOR SHARE", [campaign_ids])
         return dict(cursor.fetchall())
 
 
@@ -155,6 +153,4 @@ def after_receipts(receipts: Sequence[Receipt]) -> None:
         cursor.execute(_HEAR, [list(column) for column in zip(*heard, strict=True)])
         news = cursor.fetchall()
     for campaign_id, variant, *counts in news:
-        tallies.add(
-            campaign_id, {Counted(name, "", variant): count for name, count in zip(_NEWS, counts, strict=True)}
-        )
+        tallies.add(campaign_id, {Counted(name, "", variant): count for name, count in zip(_NEWS, counts, strict=True)})

@@ -146,9 +146,7 @@ def _eta(campaign: Campaign, left: int) -> datetime | None:
 
 def as_json(progress: Progress) -> dict[str, Any]:
     """Return progress as JSON values: ids and times as text."""
-    return {
-        name: _json_value(getattr(progress, name)) for name in Progress.__slots__ if name not in ("tenant_id",)
-    }
+    return {name: _json_value(getattr(progress, name)) for name in Progress.__slots__ if name not in ("tenant_id",)}
 
 
 def _json_value(value: Any) -> Any:

@@ -25,7 +25,6 @@ from notifications.campaigns.states import Segment, Staging
 from notifications.recipients.people import addresses_of, find_people
 
 
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some candidates, and the position after them (None: these were the last). ``wait``: more will come later."""

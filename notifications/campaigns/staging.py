@@ -62,9 +62,7 @@ class Staged:
     rejected: int = 0
 
     def __add__(self, other: Staged) -> Staged:
-        return Staged(
-            self.staged + other.staged, self.duplicates + other.duplicates, self.rejected + other.rejected
-        )
+        return Staged(self.staged + other.staged, self.duplicates + other.duplicates, self.rejected + other.rejected)
 
 
 def check(campaign: Campaign, candidates: Sequence[Candidate]) -> list[Checked]:

@@ -24,7 +24,12 @@ class Opening:
 
 
 def openings(
-    zones: Sequence[str], *, default_zone: str, local_start: datetime | None, window: Mapping[str, Any] | None, now: datetime
+    zones: Sequence[str],
+    *,
+    default_zone: str,
+    local_start: datetime | None,
+    window: Mapping[str, Any] | None,
+    now: datetime,
 ) -> Opening:
     """Say in which of the recipients' zones a campaign may send now.
 

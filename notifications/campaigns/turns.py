@@ -109,7 +109,9 @@ def _failed(tenant_id: UUID, campaign_id: UUID, error: Exception) -> datetime | 
             save(campaign, staging=Staging.DONE, problem=words[:500], next_turn_at=None)
             return None
         due = timezone.now() + timedelta(seconds=min(2.0**failures, 60.0))
-        save(campaign, failed_turns=min(failures, 1000), problem=f"The last turn failed: {words}"[:500], next_turn_at=due)
+        save(
+            campaign, failed_turns=min(failures, 1000), problem=f"The last turn failed: {words}"[:500], next_turn_at=due
+        )
         return due
 
 

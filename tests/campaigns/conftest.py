@@ -16,6 +16,7 @@ from notifications.campaigns.turns import run_turn
 from notifications.credentials.models import Credential
 from notifications.records.engine import Engine
 from notifications.records.models import NotificationRecord
+from tests.batches.conftest import _uploads  # noqa: F401 - fixture
 from tests.conftest import Persona
 from tests.records.conftest import (  # noqa: F401 - fixtures
     _database_is_up,
@@ -29,7 +30,10 @@ from tests.records.conftest import (  # noqa: F401 - fixtures
 from tests.sandbox.conftest import Sandbox
 
 CAMPAIGNS = "/api/notifications/campaigns/"
-CONTENT = {"subject": "Hi {{name}}", "body": '<p>Dear {{name}}, <a href="https://acme.example/offer?a=1&amp;b=2">look</a></p>'}
+CONTENT = {
+    "subject": "Hi {{name}}",
+    "body": '<p>Dear {{name}}, <a href="https://acme.example/offer?a=1&amp;b=2">look</a></p>',
+}
 
 
 def people(count: int, start: int = 0) -> list[dict[str, Any]]:
@@ -111,7 +115,6 @@ def finish(persona: Persona, campaign_id: UUID, engine: Engine, seconds: float =
         if progress["status"] in ("completed", "cancelled", "failed"):
             return progress
         assert time.monotonic() < deadline, progress
-
 
 
 def caught(server: Sandbox, *, view: str = "summary") -> list[dict[str, Any]]:

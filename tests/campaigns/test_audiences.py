@@ -16,10 +16,13 @@ from notifications.providers.base import Receipt as Report
 from notifications.recipients.models import Recipient
 from notifications.records import receipts
 from notifications.records.engine import Engine
+from notifications.templates.models import MessageTemplate, MessageTemplateVersion
+from tests.batches.conftest import upload, work
 from tests.campaigns.conftest import (
     CAMPAIGNS,
     act,
     addresses,
+    caught,
     change,
     create,
     draft,
@@ -35,7 +38,6 @@ from tests.conftest import Persona
 from tests.sandbox.conftest import Sandbox
 
 
-
 def report(persona: Persona, record_id: object, state: str) -> None:
     """Report what a provider would."""
     with tenant_scope(persona.tenant_id):
@@ -49,7 +51,9 @@ def report(persona: Persona, record_id: object, state: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_segment_of_an_earlier_campaign(marketer: Persona, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "CHUNK", 2)
-    first = create(marketer, recipients=[*people(5), {"recipient": "reject@example.com", "context": {"name": "R"}}])
+    first = create(
+        marketer, recipients=[*people(5), {"recipient": "fail-permanent@example.com", "context": {"name": "R"}}]
+    )
     act(marketer, first, "launch")
     assert finish(marketer, first, engine)["failed"] == 1
     by_address = {record.recipient: record.id for record in records(marketer, first)}
@@ -58,7 +62,7 @@ def test_a_segment_of_an_earlier_campaign(marketer: Persona, engine: Engine, mon
     progress = look(marketer, first)
     assert [progress[name] for name in ("delivered", "opened", "clicked", "bounced")] == [2, 2, 1, 1]
     for segment, expected in (
-        ("all", {"person0", "person1", "person2", "person3", "person4", "reject"}),
+        ("all", {"person0", "person1", "person2", "person3", "person4", "fail-permanent"}),
         ("sent", {"person0", "person1", "person2", "person3", "person4"}),
         ("opened", {"person0", "person1"}),
         ("not_opened", {"person3", "person4"}),
@@ -66,7 +70,7 @@ def test_a_segment_of_an_earlier_campaign(marketer: Persona, engine: Engine, mon
         ("not_clicked", {"person0", "person3", "person4"}),
         ("delivered", {"person0", "person1"}),
         ("bounced", {"person2"}),
-        ("failed", {"reject"}),
+        ("failed", {"fail-permanent"}),
     ):
         source = {"campaign": str(first), "segment": segment}
         second = create(marketer, recipients=..., segment=source, name=segment)
@@ -137,7 +141,9 @@ def test_who_had_enough_of_a_category_gets_no_more(sender: Persona) -> None:
     act(sender, second, "launch")
     take_turns(sender, second)
     assert look(sender, second, "report")["suppressions"] == {"frequency_cap": 3}
-    assert [record.provider_response for record in records(sender, second, status="suppressed")] == ["frequency_cap"] * 3
+    assert [record.provider_response for record in records(sender, second, status="suppressed")] == [
+        "frequency_cap"
+    ] * 3
     other = create(sender, category="offers", **capped)
     act(sender, other, "launch")
     take_turns(sender, other)
@@ -199,3 +205,83 @@ def test_the_sample_decides_what_the_rest_gets(marketer: Persona, engine: Engine
     assert told["B"]["opened"] == sum(row.variant == "B" for row in sample)
     assert told["A"]["opened"] == 0
     assert len(addresses(mail_server)) == len(set(addresses(mail_server))) == 40
+
+
+def test_rows_of_a_file_that_was_uploaded(sender: Persona) -> None:
+    content = {"subject": "Hi {{name}}", "body": "x"}
+    data = "recipient,name\nada@example.com,Ada\nnobody,Nobody\neve@example.com,Eve\nada@example.com,Again\n"
+    answer = upload(sender.client, data, content=content, dry_run="true")
+    assert answer.status_code == 202, answer.json()
+    job_id = answer.json()["id"]
+    campaign_id = create(sender, content=content, recipients=..., csv_job=job_id)
+    for _ in range(3):  # it waits for the file
+        change(sender, campaign_id, next_turn_at=timezone.now())
+        take_turns(sender, campaign_id)
+    assert load(sender, campaign_id).staging == "running"
+    work(sender, job_id)
+    change(sender, campaign_id, next_turn_at=timezone.now())
+    take_turns(sender, campaign_id)
+    assert load(sender, campaign_id).staging == "done"
+    assert [(row.number, row.address, row.context["name"]) for row in rows(sender, campaign_id)] == [
+        (2, "ada@example.com", "Ada"),
+        (4, "eve@example.com", "Eve"),
+    ]
+    act(sender, campaign_id, "launch")
+    take_turns(sender, campaign_id)
+    assert len(records(sender, campaign_id)) == 2
+
+
+def test_a_file_that_is_not_there_or_of_another_channel_is_refused(sender: Persona, stranger: Persona) -> None:
+    job_id = upload(sender.client, "recipient,name,code\nada@example.com,Ada,1\n", dry_run="true").json()["id"]
+    for persona, changes in ((stranger, {}), (sender, {"channel": "sms", "content": {"body": "Hi"}})):
+        answer = persona.client.post(CAMPAIGNS, draft(recipients=..., csv_job=job_id, **changes))
+        assert answer.status_code == 400
+        assert "csv_job" in answer.json()["errors"]
+
+
+def publish(persona: Persona, subject: str) -> None:
+    """Publish a new version of the template ``promo``."""
+    content = {"subject": subject, "text": "Dear {{name}}"}
+    with tenant_scope(persona.tenant_id):
+        template, _ = MessageTemplate.objects.get_or_create(
+            tenant_id=persona.tenant_id, slug="promo", defaults={"name": "Promo", "channel": "email"}
+        )
+        template.published = MessageTemplateVersion.objects.create(
+            tenant_id=persona.tenant_id,
+            template=template,
+            number=template.versions.count() + 1,
+            content=content,
+            compiled={"": content},
+            checksum=subject,
+        )
+        template.save()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_template_is_pinned_at_the_launch(marketer: Persona, engine: Engine, mail_server: Sandbox) -> None:
+    publish(marketer, "Draft {{name}}")
+    body = {"content": ..., "template": "promo"}
+    answer = marketer.client.post(CAMPAIGNS, draft(**{**body, "recipients": ["ada@example.com"]}))
+    assert "recipients.0.context.name" in answer.json()["errors"]
+    campaign_id = create(marketer, **body)
+    publish(marketer, "Launched {{name}}")
+    act(marketer, campaign_id, "launch")
+    publish(marketer, "Later {{name}}")
+    assert finish(marketer, campaign_id, engine)["sent"] == 3
+    subjects = sorted(message["subject"] for message in caught(mail_server))
+    assert subjects == [f"Launched Person {n}" for n in range(3)]
+
+
+def test_variants_may_be_templates(sender: Persona) -> None:
+    publish(sender, "First {{name}}")
+    variants = [{"name": "A", "template": "promo"}, {"name": "B", "content": {"subject": "B {{name}}"}}]
+    campaign_id = create(sender, content=..., variants=variants, recipients=people(20))
+    act(sender, campaign_id, "launch")
+    take_turns(sender, campaign_id)
+    kinds = {(record.template_version_id is None, bool(record.content)) for record in records(sender, campaign_id)}
+    assert kinds == {(True, True), (False, False)}
+    both = [{"name": "A", "template": "promo", "content": {"subject": "x"}}, variants[1]]
+    answer = sender.client.post(CAMPAIGNS, draft(content=..., variants=both))
+    assert "variants.0.content" in answer.json()["errors"]
+    unknown = [{"name": "A", "template": "lost"}, variants[1]]
+    assert "variants.0.template" in sender.client.post(CAMPAIGNS, draft(content=..., variants=unknown)).json()["errors"]

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from notifications.records.engine import Engine
-from tests.campaigns.conftest import CAMPAIGNS, act, addresses, caught, create, draft, finish, look, people, records, rows
+from tests.campaigns.conftest import (
+    CAMPAIGNS,
+    act,
+    addresses,
+    caught,
+    create,
+    draft,
+    finish,
+    look,
+    people,
+    records,
+    rows,
+)
 from tests.conftest import Persona
 from tests.sandbox.conftest import Sandbox
 
@@ -29,7 +41,10 @@ def test_what_is_missing_or_wrong_is_named(sender: Persona) -> None:
     for changes, field in (
         ({"recipients": [*people(1), {"recipient": "nobody"}]}, "recipients.1.recipient"),
         ({"recipients": [{"recipient": "ada@example.com"}]}, "recipients.0.context.name"),
-        ({"recipients": [{"recipient": "a@b.example", "context": {"name": "A"}, "timezone": "Mars"}]}, "recipients.0.timezone"),
+        (
+            {"recipients": [{"recipient": "a@b.example", "context": {"name": "A"}, "timezone": "Mars"}]},
+            "recipients.0.timezone",
+        ),
         ({"content": {"subject": "{{"}}, "content.subject"),
         ({"content": ...}, "content"),
         ({"template": "promo"}, "template"),
@@ -52,7 +67,12 @@ def test_the_shape_of_each_recipient_is_checked(sender: Persona) -> None:
     wrong = [7, {"recipient": 5}, {"context": {}}, {"recipient": "a@example.com", "colour": "red"}]
     answer = sender.client.post(CAMPAIGNS, draft(recipients=wrong))
     assert answer.status_code == 400
-    assert [name.partition(".")[2] for name in answer.json()["errors"]] == ["0", "1.recipient", "2.recipient", "3.colour"]
+    assert [name.partition(".")[2] for name in answer.json()["errors"]] == [
+        "0",
+        "1.recipient",
+        "2.recipient",
+        "3.colour",
+    ]
 
 
 def test_without_recipients_or_credential_nothing_is_launched(admin: Persona, sender: Persona) -> None:
@@ -102,7 +122,9 @@ def test_a_test_goes_to_those_who_are_named(sender: Persona) -> None:
     campaign_id = create(sender)
     made = act(sender, campaign_id, "test-send", {"recipients": ["me@acme.example"]}, status=201)["records"]
     assert [(one["recipient"], one["context"]["name"]) for one in made] == [("me@acme.example", "Person 0")]
-    made = act(sender, campaign_id, "test-send", {"recipients": ["me@acme.example"], "context": {"name": "Me"}}, status=201)
+    made = act(
+        sender, campaign_id, "test-send", {"recipients": ["me@acme.example"], "context": {"name": "Me"}}, status=201
+    )
     assert made["records"][0]["context"]["name"] == "Me"
     assert records(sender, campaign_id) == []
     answer = act(sender, campaign_id, "test-send", {"recipients": ["nobody"]}, status=400)

@@ -21,7 +21,6 @@ from tests.campaigns.conftest import CAMPAIGNS, addresses, change, create, peopl
 from tests.conftest import Persona
 from tests.sandbox.conftest import Sandbox
 
-
 VERBS = ("launch", "schedule", "pause", "resume", "cancel")
 #: What else happens meanwhile.
 EVENTS = ("turn", "drain")

@@ -161,9 +161,7 @@ class CampaignChange(serializers.Serializer[Any]):
     track = serializers.BooleanField(required=False, help_text="Opens and clicks of emails; `true` if not given.")
     timezone = serializers.CharField(max_length=64, required=False, help_text="Yours if not given.")
     window = WindowIn(required=False, allow_null=True)
-    throttle_per_minute = serializers.IntegerField(
-        min_value=1, max_value=10_000_000, required=False, allow_null=True
-    )
+    throttle_per_minute = serializers.IntegerField(min_value=1, max_value=10_000_000, required=False, allow_null=True)
     frequency_cap = FrequencyCapIn(required=False, allow_null=True)
 
 

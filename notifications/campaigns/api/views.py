@@ -165,9 +165,7 @@ class CampaignDuplicate(TenantView):
 
     permissions = Permission.CAMPAIGNS_MANAGE
 
-    @extend_schema(
-        operation_id="campaigns_duplicate", request=shapes.DuplicateIn, responses={201: shapes.CampaignOut}
-    )
+    @extend_schema(operation_id="campaigns_duplicate", request=shapes.DuplicateIn, responses={201: shapes.CampaignOut})
     def post(self, request: Request, campaign_id: UUID) -> Response:
         copy = services.duplicate(self.caller, campaign_id, **self.valid(shapes.DuplicateIn))
         return Response(shapes.CampaignOut(copy).data, status=201)
@@ -179,9 +177,7 @@ class CampaignTestSend(TenantView):
 
     permissions = Permission.CAMPAIGNS_MANAGE
 
-    @extend_schema(
-        operation_id="campaigns_test_send", request=shapes.TestSendIn, responses={201: RecordOut(many=True)}
-    )
+    @extend_schema(operation_id="campaigns_test_send", request=shapes.TestSendIn, responses={201: RecordOut(many=True)})
     def post(self, request: Request, campaign_id: UUID) -> Response:
         data = {"context": {}, **self.valid(shapes.TestSendIn)}
         records = services.send_test(self.caller, campaign_id, data.pop("recipients"), **data)
