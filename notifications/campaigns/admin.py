@@ -36,7 +36,7 @@ class CampaignAdmin(LongList, ReadOnlyAdmin):
     search_fields = ("name",)
     exclude = ("content", "context", "variants", "source", "staged_up_to")
     readonly_fields = ("progress", "sent")
-    actions = ("pause", "resume", "cancel")
+    actions: Any = ("pause", "resume", "cancel")
 
     @admin.display(description="progress")
     def progress(self, campaign: Campaign) -> str:
@@ -78,16 +78,12 @@ class CampaignAdmin(LongList, ReadOnlyAdmin):
             self.message_user(request, f"Done: {done}.", messages.SUCCESS)
 
 
-@admin.register(CampaignRecipient)
-class CampaignRecipientAdmin(LongList, ReadOnlyAdmin):
-    """Recipients of campaigns, found by the campaign's id. Their values are not shown."""
+class _BelongsToCampaign(LongList, ReadOnlyAdmin):
+    """Rows that a campaign has many of, found by its id."""
 
-    list_display = ("address", "tenant", "campaign_id", "state", "reason", "variant", "recorded_at", "opened_at")
-    list_filter = (choice_filter("state", RecipientState.values),)
     list_select_related = ("tenant",)
     search_fields = ("campaign_id",)
     search_help_text = "A campaign's id"
-    exclude = ("context", "address_key")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -98,10 +94,17 @@ class CampaignRecipientAdmin(LongList, ReadOnlyAdmin):
         return (queryset.filter(campaign_id=campaign_id) if campaign_id else queryset.none()), False
 
 
+@admin.register(CampaignRecipient)
+class CampaignRecipientAdmin(_BelongsToCampaign):
+    """Recipients of campaigns. Their values are not shown."""
+
+    list_display = ("address", "tenant", "campaign_id", "state", "reason", "variant", "recorded_at", "opened_at")
+    list_filter = (choice_filter("state", RecipientState.values),)
+    exclude = ("context", "address_key")
+
+
 @admin.register(CampaignTally)
-class CampaignTallyAdmin(CampaignRecipientAdmin):
+class CampaignTallyAdmin(_BelongsToCampaign):
     """What campaigns count."""
 
     list_display = ("campaign_id", "tenant", "name", "reason", "variant", "amount")
-    list_filter = ()
-    exclude = ()

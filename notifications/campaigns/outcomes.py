@@ -115,26 +115,29 @@ _PROVES: Final[Mapping[str, tuple[str, ...]]] = {
     "complained": (tallies.COMPLAINED,),
 }
 _NEWS: Final = (tallies.DELIVERED, tallies.OPENED, tallies.CLICKED, tallies.BOUNCED, tallies.COMPLAINED)
-_COLUMNS = [f"{name}_at" for name in _NEWS]
+
+
+def _each(pattern: str, separator: str = ", ") -> str:
+    return separator.join(pattern.format(name) for name in _NEWS)
+
+
 # The rows are locked before they are compared: of two reports of one thing only the first is news.
 _HEAR = f"""
 WITH heard AS (
-    SELECT record_id, {", ".join(f"min(at) FILTER (WHERE name = '{name}') AS {name}_at" for name in _NEWS)}
+    SELECT record_id, {_each("min(at) FILTER (WHERE name = '{0}') AS {0}_at")}
     FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[]) AS h (record_id, name, at) GROUP BY record_id
 ),
 known AS (
-    SELECT r.id, r.campaign_id, r.variant, {", ".join(f"r.{column}" for column in _COLUMNS)},
-        {", ".join(f"h.{column} AS heard_{column}" for column in _COLUMNS)}
+    SELECT r.id, r.campaign_id, r.variant, {_each("r.{0}_at")}, {_each("h.{0}_at AS heard_{0}")}
     FROM campaign_recipient AS r JOIN heard AS h ON h.record_id = r.record_id
     ORDER BY r.id FOR NO KEY UPDATE OF r
 ),
 told AS (
-    UPDATE campaign_recipient AS r SET {", ".join(f"{c} = coalesce(k.{c}, k.heard_{c})" for c in _COLUMNS)}
-    FROM known AS k WHERE r.id = k.id AND ({" OR ".join(f"(k.{c} IS NULL AND k.heard_{c} IS NOT NULL)" for c in _COLUMNS)})
+    UPDATE campaign_recipient AS r SET {_each("{0}_at = coalesce(k.{0}_at, k.heard_{0})")}
+    FROM known AS k WHERE r.id = k.id AND ({_each("(k.{0}_at IS NULL AND k.heard_{0} IS NOT NULL)", " OR ")})
     RETURNING k.*
 )
-SELECT campaign_id, variant,
-    {", ".join(f"count(*) FILTER (WHERE {c} IS NULL AND heard_{c} IS NOT NULL)" for c in _COLUMNS)}
+SELECT campaign_id, variant, {_each("count(*) FILTER (WHERE {0}_at IS NULL AND heard_{0} IS NOT NULL)")}
 FROM told GROUP BY campaign_id, variant
 """
 

@@ -147,7 +147,7 @@ def launch(caller: Caller, campaign_id: UUID) -> Campaign:
 def schedule(caller: Caller, campaign_id: UUID, at: datetime, *, in_recipient_timezone: bool = False) -> Campaign:
     """Begin at a moment, or when each recipient's own clock shows a time (``at`` without its zone); words are pinned.
 
-    A scheduled campaign may be scheduled anew. Raises ``NotFound``, ``Conflict``, ``InvalidInput`` for the field ``at``.
+    A scheduled campaign may be scheduled anew. Raises ``NotFound``, ``Conflict``, ``InvalidInput`` for ``at``.
     """
     campaign = get_locked(campaign_id)
     if campaign.status not in EDITABLE:

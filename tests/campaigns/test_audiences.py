@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -10,7 +11,7 @@ from django.utils import timezone
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
 from notifications.campaigns import sources
-from notifications.campaigns.models import BUCKETS, Campaign
+from notifications.campaigns.models import BUCKETS, Campaign, CampaignRecipient
 from notifications.campaigns.words import bucket_of, variant_of
 from notifications.providers.base import Receipt as Report
 from notifications.recipients.models import Recipient
@@ -150,16 +151,14 @@ def test_who_had_enough_of_a_category_gets_no_more(sender: Persona) -> None:
     assert look(sender, other)["withheld"] == 0
     with tenant_scope(sender.tenant_id):
         Campaign.objects.filter(id=second).delete()
-        for row in rows(sender, first):
-            row.recorded_at -= timedelta(days=8)  # type: ignore[operator]
-            row.save()
+        CampaignRecipient.objects.update(recorded_at=timezone.now() - timedelta(days=8))
     later = create(sender, category="news", **capped)
     act(sender, later, "launch")
     take_turns(sender, later)
     assert look(sender, later)["withheld"] == 0
 
 
-VARIANTS = [
+VARIANTS: list[dict[str, Any]] = [
     {"name": "A", "weight": 3, "content": {"subject": "Apples, {{name}}", "body": "<p>A</p>"}},
     {"name": "B", "content": {"subject": "Berries, {{name}}", "body": "<p>B</p>"}},
 ]
@@ -174,7 +173,7 @@ def test_variants_are_given_by_weight_and_always_the_same(sender: Persona) -> No
     assert 0.65 < share < 0.85
     campaign = load(sender, campaign_id)
     assert all(row.variant == variant_of(campaign, bucket_of(campaign.id, bytes(row.address_key))) for row in found)
-    subjects = {record.id: record.content["subject"] for record in records(sender, campaign_id)}
+    subjects: dict[Any, str] = {record.id: record.content["subject"] for record in records(sender, campaign_id)}
     assert all(subjects[row.record_id].startswith("Apples" if row.variant == "A" else "Berries") for row in found)
     assert all(row.bucket < BUCKETS for row in found)
 
@@ -189,7 +188,9 @@ def test_the_sample_decides_what_the_rest_gets(marketer: Persona, engine: Engine
     engine.drain(marketer.tenant_id, "bulk")
     sample = rows(marketer, campaign_id, state="recorded")
     assert 8 <= len(sample) <= 32
-    assert load(marketer, campaign_id).winner_due_at > timezone.now() + timedelta(minutes=29)
+    due = load(marketer, campaign_id).winner_due_at
+    assert due is not None
+    assert due > timezone.now() + timedelta(minutes=29)
     for row in sample:
         if row.variant == "B":
             report(marketer, row.record_id, "opened")

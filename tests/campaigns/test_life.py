@@ -179,7 +179,10 @@ def test_the_list_can_be_filtered(sender: Persona) -> None:
     create(sender)
     launched = create(sender, name="Other")
     act(sender, launched, "launch")
-    find = lambda **query: [one["name"] for one in sender.client.get(CAMPAIGNS, query).json()["results"]]  # noqa: E731
+
+    def find(**query: str) -> list[str]:
+        return [one["name"] for one in sender.client.get(CAMPAIGNS, query).json()["results"]]
+
     assert find(status="sending") == ["Other"]
     assert find(status="draft,sending") == ["Other", "Promo"]
     assert find(search="prom") == ["Promo"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from threading import Thread
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
-from notifications.campaigns import fanout, turns
+from notifications.campaigns import fanout, tallies, turns
 from notifications.campaigns.moves import locked
 from notifications.campaigns.turns import run_turn
 from notifications.credentials.services import create_credential
@@ -171,7 +172,7 @@ def test_a_turn_that_is_torn_apart_neither_skips_nor_doubles(
     class Killed(BaseException):
         """Nobody catches it."""
 
-    where = fanout.tallies if breaks_at == "tallies.add" else fanout
+    where: Any = tallies if breaks_at == "tallies.add" else fanout
     name = breaks_at.rpartition(".")[2]
     real = getattr(where, name)
 
@@ -205,6 +206,7 @@ def test_a_turn_that_raises_is_tried_again_and_at_last_given_up(
     campaign = load(marketer, campaign_id)
     assert (campaign.status, campaign.failed_turns) == ("sending", 1)
     assert campaign.problem == "The last turn failed: LookupError"
+    assert campaign.next_turn_at is not None
     assert campaign.next_turn_at > timezone.now()
     change(marketer, campaign_id, failed_turns=50, next_turn_at=timezone.now())
     run_turn(marketer.tenant_id, campaign_id)
@@ -240,11 +242,10 @@ def test_a_record_that_ended_in_silence_is_found_and_counted(marketer: Persona, 
     first = records(marketer, campaign_id)[0]
     assert marketer.client.post(f"/api/notifications/records/{first.id}/cancel/").status_code == 200
     engine.drain(marketer.tenant_id, "bulk")
-    for status in ("sending", "sending", "completed"):  # seen to move, seen to stand still, looked into
+    for _ in range(3):  # it is seen to move, to stand still, and looked into
         then = timezone.now() - timedelta(minutes=2)
         change(marketer, campaign_id, next_turn_at=timezone.now(), rate_at=then)
         take_turns(marketer, campaign_id)
         progress = look(marketer, campaign_id)
         change(marketer, campaign_id, proved_at=then)
-    assert progress["status"] == status
     assert (progress["status"], progress["sent"], progress["stopped"]) == ("completed", 2, 1)

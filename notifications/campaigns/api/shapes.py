@@ -68,7 +68,8 @@ class Recipients(serializers.Field):  # type: ignore[type-arg]
 
 
 def _context(item: Mapping[str, Any]) -> dict[str, Any]:
-    return SmallObject().run_validation(item.get("context") or {})
+    context: dict[str, Any] = SmallObject().run_validation(item.get("context") or {})
+    return context
 
 
 def _wrong(item: Any) -> tuple[str, str] | None:
@@ -232,7 +233,7 @@ class ProgressOut(serializers.Serializer[Any]):
 
 
 class CampaignOut(serializers.ModelSerializer[Campaign]):
-    source = serializers.SerializerMethodField()
+    source = serializers.SerializerMethodField()  # type: ignore[assignment]
     counts = serializers.SerializerMethodField()
     local_start = serializers.SerializerMethodField()
 

@@ -155,7 +155,7 @@ class CampaignSchedule(TenantView):
         at = data.pop("at")
         if data.get("in_recipient_timezone"):
             # What was written is meant, whatever zone it was written in.
-            at = _as_written(str(request.data["at"]), at)
+            at = _as_written(str(dict(request.data)["at"]), at)
         return Response(shapes.CampaignOut(services.schedule(self.caller, campaign_id, at, **data)).data)
 
 
@@ -227,7 +227,7 @@ class CampaignRecipients(TenantView):
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
         pages = Cursor()
-        page = pages.paginate_queryset(filters.qs, request, self) or []
+        page: list[CampaignRecipient] = pages.paginate_queryset(filters.qs, request, self) or []
         known = NotificationRecord.objects.only("id", "tenant_id", "status", "delivery_state", "failure_reason")
         context = {"records": known.in_bulk([row.record_id for row in page if row.record_id])}
         return pages.get_paginated_response(shapes.CampaignRecipientOut(page, many=True, context=context).data)
