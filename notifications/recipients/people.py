@@ -87,6 +87,14 @@ def people_by_user_id(user_ids: Iterable[str]) -> dict[str, Person]:
     return found
 
 
+def barred_among(user_ids: Collection[str]) -> set[str]:
+    """Return the ids of people who are known and may not be written to: pending or disabled. Needs tenant scope."""
+    if not user_ids:
+        return set()
+    rows = Recipient.objects.filter(by_user_id(user_ids), deleted_at=None).exclude(status__in=RECEIVING)
+    return {key for row in rows for key in (row.user_id, str(row.id)) if key in user_ids}
+
+
 def addresses_of(people: Sequence[Person], channel: str) -> dict[UUID, list[str]]:
     """Return everybody's addresses on a channel, by ``Person.id``; an empty list for who has none.
 
@@ -130,15 +138,16 @@ def by_user_id(user_ids: Collection[str]) -> Q:
 def _named(
     user_ids: Collection[str], external_ids: Collection[str], roles: Collection[str], emails: Collection[str]
 ) -> Q | None:
+    conditions = [
+        (user_ids, by_user_id(user_ids)),
+        (external_ids, Q(external_user_id__in=[text for text in external_ids if text])),
+        (roles, Q(roles__overlap=list(roles))),
+        (emails, Q(email_key__in=[text.lower() for text in emails if text])),
+    ]
     named: Q | None = None
-    for given, condition in (
-        (user_ids, lambda: by_user_id(user_ids)),
-        (external_ids, lambda: Q(external_user_id__in=[text for text in external_ids if text])),
-        (roles, lambda: Q(roles__overlap=list(roles))),
-        (emails, lambda: Q(email_key__in=[text.lower() for text in emails if text])),
-    ):
+    for given, condition in conditions:
         if given:
-            named = condition() if named is None else named | condition()
+            named = condition if named is None else named | condition
     return named
 
 

@@ -37,8 +37,6 @@ class MessageTemplate(TenantModel):
     source = models.CharField(max_length=16, choices=Source, default=Source.TENANT)
     category = models.CharField(max_length=64, blank=True, default="")
     description = models.TextField(blank=True, default="")
-    # Language of the content itself, where it is not the tenant's.
-    locale = models.CharField(max_length=35, blank=True, default="")
     published = models.ForeignKey("MessageTemplateVersion", on_delete=models.SET_NULL, null=True, related_name="+")
     published_at = models.DateTimeField(null=True)
     created_by = models.CharField(max_length=255, blank=True, default="")
@@ -68,6 +66,8 @@ class MessageTemplateVersion(TenantModel):
     # As it was written: the content, and what differs in other languages ({"pt-BR": content}).
     content = models.JSONField()
     variants = models.JSONField(default=dict)
+    # Language of the content itself, where it is not the tenant's.
+    locale = models.CharField(max_length=35, blank=True, default="")
     # [{"name", "type", "sample", "required", "default"}]: those declared, and those found.
     placeholders = models.JSONField(default=list)
     layout = models.CharField(max_length=MAX_SLUG, blank=True, default="")
