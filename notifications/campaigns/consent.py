@@ -1,4 +1,4 @@
-"""Who is left out of a campaign although an address is known: by the frequency cap, and by what people prefer.
+"""Who is left out of a campaign, or must wait, although an address is known: by what people prefer, and by the cap.
 
 Suppressions are not asked here: ``records/bulk.py`` applies them to every row that it writes.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -16,7 +16,11 @@ from django.utils import timezone
 
 from notification_service.lib.scope import current_tenant_id
 from notifications.campaigns.models import Campaign
+from notifications.recipients.preferences import Defer, Planned, Withhold, decide
+from notifications.records.states import Lane
 
+#: The lane of all campaigns.
+LANE: Final = str(Lane.BULK)
 FREQUENCY_CAP: Final = "frequency_cap"
 
 
@@ -30,9 +34,16 @@ class Addressed:
     user_id: str
 
 
-def withheld_reasons(campaign: Campaign, rows: Sequence[Addressed]) -> dict[UUID, str]:
-    """Return why some must get nothing, by the row's id. Needs the tenant's scope and the campaign's lock."""
-    return _over_the_cap(campaign, rows)
+def decisions(campaign: Campaign, rows: Sequence[Addressed], due_at: datetime) -> dict[UUID, Withhold | Defer]:
+    """Return, by the row's id, who must get nothing and why, and who must wait for the end of quiet hours.
+
+    Needs the tenant's scope and the campaign's lock.
+    """
+    wishes = decide([Planned(row.user_id, campaign.channel, due_at, campaign.category, LANE) for row in rows])
+    found = {row.id: wish for row, wish in zip(rows, wishes, strict=True) if wish is not None}
+    for row_id in _over_the_cap(campaign, rows):
+        found.setdefault(row_id, Withhold(FREQUENCY_CAP))
+    return found
 
 
 # The unique index of each recent campaign of the category answers for its addresses; no history of its own is kept.
@@ -45,7 +56,7 @@ GROUP BY 1 HAVING count(*) >= %(most)s
 """
 
 
-def _over_the_cap(campaign: Campaign, rows: Sequence[Addressed]) -> dict[UUID, str]:
+def _over_the_cap(campaign: Campaign, rows: Sequence[Addressed]) -> list[UUID]:
     """Return those who got as many messages of the category as they may.
 
     Campaigns of a category take turns at this, so that two that run at the same time see what the other has done.
@@ -57,7 +68,7 @@ def _over_the_cap(campaign: Campaign, rows: Sequence[Addressed]) -> dict[UUID, s
         )
         cap = campaign.frequency_cap
         if not cap or not rows:
-            return {}
+            return []
         cursor.execute(
             _RECENT,
             {
@@ -72,4 +83,4 @@ def _over_the_cap(campaign: Campaign, rows: Sequence[Addressed]) -> dict[UUID, s
             },
         )
         full = {bytes(row[0]) for row in cursor.fetchall()}
-    return {row.id: FREQUENCY_CAP for row in rows if row.address_key in full}
+    return [row.id for row in rows if row.address_key in full]

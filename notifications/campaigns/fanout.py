@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,19 +21,19 @@ from django.utils import timezone
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
 from notifications.campaigns import tallies
-from notifications.campaigns.consent import Addressed, withheld_reasons
+from notifications.campaigns.consent import LANE, Addressed, decisions
 from notifications.campaigns.models import Campaign
 from notifications.campaigns.states import RecipientState
 from notifications.campaigns.tallies import Counted
 from notifications.campaigns.words import UNSUBSCRIBE, Words, sample_limit, variant_of, words_of
+from notifications.recipients.preferences import Defer, Withhold
 from notifications.recipients.unsubscribe import unsubscribe_url
 from notifications.records.bulk import Row, Shared, write_rows
-from notifications.records.states import WAITING, Lane
+from notifications.records.states import WAITING
 from tenants import limits
 
 #: Rows of one chunk: pause and cancel take effect after at most so many.
 CHUNK: Final = 1_000
-LANE: Final = str(Lane.BULK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ def record_some(campaign: Campaign, zones: Sequence[str], limit: int) -> int:
         return 0
     limits.admit(campaign.tenant_id, campaign.mode, notifications=len(rows))
     words = words_of(campaign)
-    withheld = withheld_reasons(campaign, [Addressed(r.id, r.address, r.address_key, r.user_id) for r in rows])
+    now = timezone.now()
+    addressed = [Addressed(row.id, row.address, row.address_key, row.user_id) for row in rows]
+    decided = decisions(campaign, addressed, now)
     becoming: list[_Becoming] = []
     records: list[Row] = []
     for row in rows:
@@ -89,11 +92,11 @@ def record_some(campaign: Campaign, zones: Sequence[str], limit: int) -> int:
         if problem := said.problem(context, row.locale):
             becoming.append(_Becoming(row, RecipientState.REJECTED, problem.message, said.variant))
             continue
-        record = _record(campaign, row, said, context, withheld.get(row.id, ""))
+        record = _record(campaign, row, said, context, decided.get(row.id))
         records.append(record)
         state = RecipientState.WITHHELD if record.withheld else RecipientState.RECORDED
         becoming.append(_Becoming(row, state, record.withheld, said.variant, record.id))
-    written = write_rows(_shared(campaign, words), records)
+    written = write_rows(_shared(campaign, words, now), records)
     if written.suppressed > sum(bool(record.withheld) for record in records):
         becoming = _with_suppressions(becoming)
     _remember(becoming)
@@ -147,7 +150,9 @@ def _take(campaign: Campaign, zones: Sequence[str], limit: int) -> list[_Taken]:
     return rows
 
 
-def _record(campaign: Campaign, row: _Taken, said: Words, context: dict[str, Any], withheld: str) -> Row:
+def _record(
+    campaign: Campaign, row: _Taken, said: Words, context: dict[str, Any], decision: Withhold | Defer | None
+) -> Row:
     record_id = new_id()
     if said.wants_unsubscribe_url:
         addressee = _Addressee(record_id, campaign.tenant_id, campaign.channel, row.address)
@@ -160,12 +165,13 @@ def _record(campaign: Campaign, row: _Taken, said: Words, context: dict[str, Any
         locale=row.locale,
         content=said.content if said.variant else None,
         template_version_id=said.template_version_id if said.variant else None,
-        withheld=withheld,
+        due_at=decision.until if isinstance(decision, Defer) else None,
+        withheld=decision.reason if isinstance(decision, Withhold) else "",
     )
 
 
-def _shared(campaign: Campaign, words: Mapping[str, Words]) -> Shared:
-    now, common = timezone.now(), words.get("")
+def _shared(campaign: Campaign, words: Mapping[str, Words], now: datetime) -> Shared:
+    common = words.get("")
     metadata = {**campaign.metadata, **({"category": campaign.category} if campaign.category else {})}
     return Shared(
         channel=campaign.channel,

@@ -139,6 +139,7 @@ class CampaignRecipient(TenantModel):
                 name="campaign_recipient_staged",
                 condition=Q(state=RecipientState.STAGED),
             ),
+            models.Index(fields=["tenant", "user_id"], name="campaign_recipient_person", condition=Q(user_id__gt="")),
             models.Index(fields=["record_id"], name="campaign_recipient_record", condition=Q(record_id__isnull=False)),
         ]
 

@@ -14,7 +14,6 @@ from notification_service.lib.errors import Conflict, NotFound
 from notification_service.lib.scope import tenant_scope
 from notifications.campaigns import progress, tallies
 from notifications.campaigns.models import Campaign
-from notifications.campaigns.outcomes import count_cancelled
 from notifications.campaigns.progress import progress_of
 from notifications.campaigns.states import FINAL, TRANSITIONS, CampaignStatus
 from notifications.campaigns.wake import wake_after_commit
@@ -62,7 +61,7 @@ def move(campaign: Campaign, target: CampaignStatus, *, problem: str = "") -> No
         # Nothing is made up for: what the throttle did not let through is let through from now on.
         changes |= {"allowance": 0.0, "allowance_at": None}
     elif target in _STOPPING:
-        count_cancelled(campaign.id, holding.cancel(campaign.id, actor=f"campaign {target}"))
+        holding.cancel(campaign.id, actor=f"campaign {target}")
     if target in FINAL:
         changes["finished_at"] = now
     save(campaign, **changes)

@@ -22,7 +22,6 @@ from notifications.campaigns import sources, tallies
 from notifications.campaigns.fanout import CHUNK, cancel_staged, due_backlog, record_some
 from notifications.campaigns.models import Campaign, CampaignRecipient, CampaignTally
 from notifications.campaigns.moves import locked, move, save, tell_after_commit
-from notifications.campaigns.outcomes import count_cancelled
 from notifications.campaigns.progress import measure
 from notifications.campaigns.proof import prove
 from notifications.campaigns.staging import staged_zones
@@ -213,9 +212,7 @@ def _stop(campaign: Campaign) -> datetime | None:
     now = timezone.now()
     if cancel_staged(campaign, _PURGE):
         return now
-    cancelled = holding.cancel(campaign.id, actor="campaign")
-    count_cancelled(campaign.id, cancelled)
-    if cancelled:
+    if holding.cancel(campaign.id, actor="campaign"):
         return now
     return None if prove(campaign) else now + _LATER
 

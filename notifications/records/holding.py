@@ -15,12 +15,15 @@ from django.db import connection
 from django.utils import timezone
 
 from notification_service.lib.scope import current_tenant_id
-from notifications.records.models import RecordEvent
+from notifications.records.ends import announce_ends
+from notifications.records.models import NotificationRecord, RecordEvent
 from notifications.records.states import WAITING, Lane, Status, sources
 from notifications.records.wake import wake_after_commit
 
 #: How many records one call moves when nothing is said.
-LIMIT: Final = 20_000
+LIMIT: Final = 10_000
+#: Cancelled records that are in memory at a time.
+_ANNOUNCED: Final = 1_000
 _WAITING = ", ".join(f"'{status}'" for status in sorted(WAITING))
 _FAR = "interval '100 years'"
 _IS_HELD = "due_at > now() + interval '50 years'"
@@ -64,15 +67,16 @@ def release(campaign_id: UUID, *, held_for: timedelta, lane: str = Lane.BULK, li
 
 def cancel(
     campaign_id: UUID, *, actor: str, only: Sequence[UUID] | None = None, lane: str = Lane.BULK, limit: int = LIMIT
-) -> list[UUID]:
-    """Cancel what waits of a campaign, held back or not; return which. Needs the tenant's scope."""
+) -> int:
+    """Cancel what waits of a campaign, held back or not, and announce it; return how many. Needs the tenant's scope."""
     assert all(str(status) in sources(Status.CANCELLED) for status in WAITING)  # noqa: S101 - our own table
     with connection.cursor() as cursor:
         cursor.execute(_CANCEL, _parameters(campaign_id, only, lane, limit))
         ended = [row[0] for row in cursor.fetchall()]
     now, tenant_id = timezone.now(), current_tenant_id()
-    RecordEvent.objects.bulk_create(
-        (
+    for start in range(0, len(ended), _ANNOUNCED):
+        some = ended[start : start + _ANNOUNCED]
+        RecordEvent.objects.bulk_create(
             RecordEvent(
                 tenant_id=tenant_id,
                 record_id=record_id,
@@ -81,11 +85,10 @@ def cancel(
                 detail={"status": str(Status.CANCELLED), "campaign": str(campaign_id)},
                 created_at=now,
             )
-            for record_id in ended
-        ),
-        batch_size=5000,
-    )
-    return ended
+            for record_id in some
+        )
+        announce_ends(list(NotificationRecord.objects.filter(id__in=some)))
+    return len(ended)
 
 
 def _move(statement: str, parameters: dict[str, Any]) -> int:

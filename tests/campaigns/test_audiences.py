@@ -12,12 +12,16 @@ from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
 from notifications.campaigns import sources
 from notifications.campaigns.models import BUCKETS, Campaign, CampaignRecipient
+from notifications.campaigns.staging import address_key
 from notifications.campaigns.words import bucket_of, variant_of
 from notifications.providers.base import Receipt as Report
+from notifications.recipients import hooks
 from notifications.recipients.models import Recipient
+from notifications.recipients.preferences import set_preferences
 from notifications.records import receipts
 from notifications.records.engine import Engine
 from notifications.templates.models import MessageTemplate, MessageTemplateVersion
+from tenants.callers import system_caller
 from tests.batches.conftest import upload, work
 from tests.campaigns.conftest import (
     CAMPAIGNS,
@@ -286,3 +290,38 @@ def test_variants_may_be_templates(sender: Persona) -> None:
     assert "variants.0.content" in answer.json()["errors"]
     unknown = [{"name": "A", "template": "lost"}, variants[1]]
     assert "variants.0.template" in sender.client.post(CAMPAIGNS, draft(content=..., variants=unknown)).json()["errors"]
+
+
+def test_what_people_prefer_is_heeded(sender: Persona) -> None:
+    now = timezone.now()
+    begins, ends = (now - timedelta(hours=1)).time(), (now + timedelta(hours=1)).time()
+    quiet = {"start": begins.replace(microsecond=0), "end": ends.replace(microsecond=0), "time_zone": "UTC"}
+    with tenant_scope(sender.tenant_id):
+        caller = system_caller(sender.tenant_id, "test")
+        set_preferences(caller, "ada", categories={"news": {"email": False}})
+        set_preferences(caller, "bob", quiet_hours=quiet)
+    to = [{**one, "user_id": who} for one, who in zip(people(3), ("ada", "bob", "eve"), strict=True)]
+    campaign_id = create(sender, category="news", recipients=to)
+    act(sender, campaign_id, "launch")
+    take_turns(sender, campaign_id)
+    found = {record.user_id: record for record in records(sender, campaign_id)}
+    assert (found["ada"].status, found["ada"].provider_response) == ("suppressed", "preference:news:email")
+    assert found["bob"].due_at > timezone.now() + timedelta(minutes=58)
+    assert found["eve"].due_at <= timezone.now()
+    assert look(sender, campaign_id, "report")["suppressions"] == {"preference:news:email": 1}
+
+
+def test_who_is_erased_leaves_nothing_but_numbers(sender: Persona) -> None:
+    to = [{**one, "user_id": f"crm-{number}"} for number, one in enumerate(people(2))]
+    campaign_id = create(sender, recipients=to)
+    with tenant_scope(sender.tenant_id):
+        assert [each["campaign_id"] for each in hooks.export(["crm-0"])["campaigns"]] == [campaign_id]
+        hooks.erased(["crm-0"])
+    first, second = rows(sender, campaign_id)
+    assert (first.address, first.user_id, first.context, first.state) == ("", "", {}, "cancelled")
+    assert (second.address, second.state) == ("person1@example.com", "staged")
+    assert bytes(first.address_key) != address_key("email", "person0@example.com")
+    act(sender, campaign_id, "launch")
+    take_turns(sender, campaign_id)
+    progress = look(sender, campaign_id)
+    assert (progress["recorded"], progress["cancelled"], progress["total"]) == (1, 1, 2)

@@ -240,7 +240,8 @@ def test_a_record_that_ended_in_silence_is_found_and_counted(marketer: Persona, 
     act(marketer, campaign_id, "launch")
     take_turns(marketer, campaign_id)
     first = records(marketer, campaign_id)[0]
-    assert marketer.client.post(f"/api/notifications/records/{first.id}/cancel/").status_code == 200
+    with tenant_scope(marketer.tenant_id):
+        NotificationRecord.objects.filter(id=first.id).update(status="cancelled")
     engine.drain(marketer.tenant_id, "bulk")
     for _ in range(3):  # it is seen to move, to stand still, and looked into
         then = timezone.now() - timedelta(minutes=2)
@@ -248,4 +249,14 @@ def test_a_record_that_ended_in_silence_is_found_and_counted(marketer: Persona, 
         take_turns(marketer, campaign_id)
         progress = look(marketer, campaign_id)
         change(marketer, campaign_id, proved_at=then)
+    assert (progress["status"], progress["sent"], progress["stopped"]) == ("completed", 2, 1)
+
+
+def test_one_record_that_is_cancelled_by_hand_is_counted(marketer: Persona, engine: Engine) -> None:
+    campaign_id = create(marketer)
+    act(marketer, campaign_id, "launch")
+    take_turns(marketer, campaign_id)
+    first = records(marketer, campaign_id)[0]
+    assert marketer.client.post(f"/api/notifications/records/{first.id}/cancel/").status_code == 200
+    progress = finish(marketer, campaign_id, engine)
     assert (progress["status"], progress["sent"], progress["stopped"]) == ("completed", 2, 1)
