@@ -189,13 +189,13 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "JobStatus": "notifications.batches.models.JobStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
+        "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },
 }
 # The longest request body in bytes; above it the answer is 413. Attachments come in base64, four octets for three.
+# Files of recipients have a limit of their own.
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=15 * 1024 * 1024)
-# The longest request body in bytes; above it the answer is 413. Files of recipients have a limit of their own.
-DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)
 
 # --- The engine ---------------------------------------------------------------------------------------------------
 # Retries: RETRY_BASE_SECONDS × 2ⁿ after the n-th failed attempt (with jitter), RETRY_LIMIT times.

@@ -33,6 +33,8 @@ ANYBODY = {
     ("POST", "api/v1/auth/refresh"),
     ("POST", "api/v1/auth/register"),
     # Whoever has the link of a message: the token is signed.
+    ("GET", "t/c/<str:token>"),
+    ("GET", "t/o/<str:token>.gif"),
     ("GET", "u/<str:token>"),
     ("POST", "u/<str:token>"),
     # Providers: each call is signed with the tenant's credential.
@@ -116,12 +118,14 @@ def seed(admin: Persona) -> set[str]:
     credential = {"channel": "email", "provider": "smtp", "name": "Mail", "credentials": smtp}
     content = {"subject": "Hi", "body": "Hello"}
     record = {"channel": "email", "recipient": "ada@example.com", "content": content}
+    campaign = {"name": "Promo", "channel": "email", "content": content, "recipients": ["ada@example.com"]}
     device = {"device_id": "phone", "platform": "ios", "token": "a-token-of-a-phone"}
     for path, body in (
         ("/api/v1/projects/me/api-keys", {"name": "Server"}),
         ("/api/notifications/credentials/", credential),
         ("/api/notifications/records/", record),
         ("/api/notifications/devices/", device),
+        ("/api/notifications/campaigns/", campaign),
         ("/api/notifications/suppressions/", {"channel": "email", "address": "eve@example.com"}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": "once"})

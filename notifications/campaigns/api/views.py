@@ -11,7 +11,7 @@ import django_filters
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -132,9 +132,11 @@ class _Action(TenantView):
 
 
 def _action(name: str, act: Callable[[Caller, UUID], Campaign]) -> type[_Action]:
-    described = extend_schema(operation_id=f"campaigns_{name}", request=None, responses=shapes.CampaignOut)
-    fields = {"act": staticmethod(act), "__doc__": act.__doc__, "post": described(_Action.post)}
-    return extend_schema(tags=["campaigns"])(type(f"Campaign{name.title()}", (_Action,), fields))
+    described = extend_schema(
+        operation_id=f"campaigns_{name}", tags=["campaigns"], request=None, responses=shapes.CampaignOut
+    )
+    view = type(f"Campaign{name.title()}", (_Action,), {"act": staticmethod(act), "__doc__": act.__doc__})
+    return extend_schema_view(post=described)(view)
 
 
 CampaignLaunch = _action("launch", services.launch)
