@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "notifications.templates.apps.TemplatesConfig",
     "notifications.records.apps.RecordsConfig",
     "notifications.batches.apps.BatchesConfig",
+    "notifications.campaigns.apps.CampaignsConfig",
 ]
 
 MIDDLEWARE = [
@@ -189,6 +190,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "JobStatus": "notifications.batches.models.JobStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
+        "RecipientStatus": "notifications.recipients.models.RecipientStatus",
+        "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },
 }
 # The longest request body in bytes; above it the answer is 413. Attachments come in base64, four octets for three.
@@ -205,6 +208,8 @@ LEASE_SECONDS: int = env.int("LEASE_SECONDS", default=30)
 TENANT_CONCURRENCY: int = env.int("TENANT_CONCURRENCY", default=4)
 DRAIN_CHUNK: int = env.int("DRAIN_CHUNK", default=500)
 SWEEP_SECONDS: float = env.float("SWEEP_SECONDS", default=5.0)
+# How many due records of a tenant's bulk lane campaigns let pile up: what a pause has to hold back at once.
+CAMPAIGN_LEAD: int = env.int("CAMPAIGN_LEAD", default=10_000)
 # How long a record of a lane may wait before it ends as failed/expired, when the caller does not say.
 LANE_DEADLINES = {
     "critical": timedelta(seconds=env.int("CRITICAL_DEADLINE_SECONDS", default=3600)),
@@ -261,6 +266,7 @@ CELERY: dict[str, Any] = {
         "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
         "sweep-batches": {"task": "notifications.batches.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep-batches": {"task": "notifications.batches.tasks.housekeep", "schedule": 600.0},
+        "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
     },
 }
 

@@ -24,6 +24,7 @@ urlpatterns = [
     path("", include("notifications.templates.urls")),
     path("", include("notifications.records.urls")),
     path("", include("notifications.batches.urls")),
+    path("", include("notifications.campaigns.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
     route("api/docs/", SpectacularSwaggerView, "swagger"),
     route("swagger/", SpectacularSwaggerView, "swagger-short"),

@@ -37,6 +37,8 @@ ANYBODY = {
     ("POST", "api/v1/auth/refresh"),
     ("POST", "api/v1/auth/register"),
     # Whoever has the link of a message: the token is signed.
+    ("GET", "t/c/<str:token>"),
+    ("GET", "t/o/<str:token>.gif"),
     ("GET", "u/<str:token>"),
     ("POST", "u/<str:token>"),
     # Providers: each call is signed with the tenant's credential.
@@ -127,12 +129,14 @@ def seed(admin: Persona) -> set[str]:
     content = {"subject": "Hi", "body": "Hello"}
     record = {"channel": "email", "recipient": "ada@example.com", "content": content}
     chunk = {"channel": "email", "content": content, "chunk": 1, "items": [{"email": "a@example.com"}]}
+    campaign = {"name": "Promo", "channel": "email", "content": content, "recipients": ["ada@example.com"]}
     device = {"device_id": "phone", "platform": "ios", "token": "a-token-of-a-phone"}
     for path, body in (
         ("/api/v1/projects/me/api-keys", {"name": "Server"}),
         ("/api/notifications/credentials/", credential),
         ("/api/notifications/records/", record),
         ("/api/notifications/devices/", device),
+        ("/api/notifications/campaigns/", campaign),
         ("/api/notifications/suppressions/", {"channel": "email", "address": "eve@example.com"}),
         ("/api/v1/users", {"external_user_id": "crm-17", "email": "ada@example.com", "roles": ["finance"]}),
         ("/api/v1/roles", {"name": "board"}),
