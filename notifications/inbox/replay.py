@@ -17,27 +17,31 @@ from notifications.inbox.models import InboxChange, InboxMessage, InboxStream
 MOST: Final = 300
 
 
-def frames_between(tenant_id: UUID, user_id: str, after: int, upto: int) -> list[tuple[int, str]] | None:
+def frames_between(
+    tenant_id: UUID, user_id: str, after: int, upto: int, *, replay: bool = True
+) -> list[tuple[int, str]] | None:
     """Return the frames numbered ``after + 1`` to ``upto``, or None if they are too many or not all there any more.
 
-    Messages are shown as they are now, and those that are gone as ``removed``; so is the unread count.
+    Messages are shown as they are now, with the unread count of now; those that are gone are ``removed``. ``replay``
+    marks them as sent again.
     """
+    marks = {"replay": True} if replay else {}
     if upto - after > MOST:
         return None
     with tenant_scope(tenant_id):
         mine = {"user_id": user_id, "seq__gt": after, "seq__lte": upto}
         unread = InboxStream.objects.filter(user_id=user_id).values_list("unread", flat=True).first() or 0
-        found = {row.seq: _frame_of(row, unread) for row in InboxMessage.objects.filter(**mine)}
+        found = {row.seq: _frame_of(row, unread, marks) for row in InboxMessage.objects.filter(**mine)}
         found.update(InboxChange.objects.filter(**mine).values_list("seq", "frame"))
     if len(found) != upto - after:
         return None
     return sorted(found.items())
 
 
-def _frame_of(message: InboxMessage, unread: int) -> str:
+def _frame_of(message: InboxMessage, unread: int, marks: Mapping[str, bool]) -> str:
     has_expired = message.expires_at is not None and message.expires_at <= timezone.now()
     if message.deleted_at is None and not has_expired:
-        return message_frame(represent_message(message), seq=message.seq, unread=unread, replay=True)
+        return message_frame(represent_message(message), seq=message.seq, unread=unread, **marks)
     reason = "expired" if has_expired else "deleted"
     return encode(
         {
@@ -46,7 +50,7 @@ def _frame_of(message: InboxMessage, unread: int) -> str:
             "unread": unread,
             "reason": reason,
             "ids": [message.id],
-            "replay": True,
+            **marks,
         }
     )
 

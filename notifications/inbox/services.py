@@ -93,8 +93,6 @@ def get_message(message_id: UUID, user_id: str | None = None) -> InboxMessage:
     return found
 
 
-_NOTHING: Final = Changed((), 0, 0)
-#: Beyond the newest number nothing is concerned: what comes after the click was not seen by whoever clicked.
 _THESE = "id = ANY (%(ids)s)"
 
 
@@ -168,14 +166,15 @@ def acknowledge(user_id: str, *, ids: Collection[UUID], by: str) -> Changed:
 
 def delete(user_id: str, *, ids: Collection[UUID] | None = None, only_read: bool = False) -> Changed:
     """Delete messages: these, or all, or all that are read. Their contents are gone at once."""
-    return _remove(
+    changed = _remove(
         [user_id],
         "(%(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s)) AND (NOT %(only_read)s OR read_at IS NOT NULL)",
         reason="deleted",
         names_all=ids is None and not only_read,
         ids=None if ids is None else _limited(ids),
         only_read=only_read,
-    ).get(user_id, _NOTHING)
+    )
+    return changed.get(user_id) or _unchanged(user_id)
 
 
 def delete_anybodys(ids: Collection[UUID]) -> int:
@@ -226,7 +225,11 @@ def erase_person(user_id: str) -> None:
 def _change(user_id: str, ids: Collection[UUID] | None, *, condition: str, **rest: Any) -> Changed:
     if ids is not None:
         condition, rest = f"{_THESE} AND {condition}", {**rest, "ids": _limited(ids)}
-    return streams.change([user_id], condition=condition, **rest).get(user_id, _NOTHING)
+    return streams.change([user_id], condition=condition, **rest).get(user_id) or _unchanged(user_id)
+
+
+def _unchanged(user_id: str) -> Changed:
+    return Changed((), *InboxStream.objects.values_list("seq", "unread").get(user_id=user_id))
 
 
 def _remove(

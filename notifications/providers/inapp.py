@@ -1,4 +1,4 @@
-"""In-app: there is nobody to send to. The rendered message goes into the result, and with the outcome into the inbox."""
+"""In-app: there is nobody to send to. What a message says goes into its result, and with its outcome into the inbox."""
 
 from __future__ import annotations
 

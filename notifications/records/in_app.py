@@ -58,7 +58,7 @@ def _receipt(record_id: UUID, state: DeliveryState, at: datetime) -> Receipt:
         credential_id=_NO_CREDENTIAL,
         record_id=record_id,
         state=str(state),
-        payload={name: "" for name in ("code", "detail", "address", "reason", "price", "currency")},
+        payload=dict.fromkeys(("code", "detail", "address", "reason", "price", "currency"), ""),
         occurred_at=at,
         received_at=at,
         applied_at=at,
