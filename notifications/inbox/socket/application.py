@@ -59,7 +59,6 @@ async def live_socket(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Say that there is no such address, in a way that browsers can see."""
-    door.read_handshake(scope)
     if await _accept(receive, send, None):
         await _turn_away(send, NotFound())
 
