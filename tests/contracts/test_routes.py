@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.apps import apps
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from pytest_django import Settings
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
@@ -110,6 +113,11 @@ def test_strangers_are_asked_who_they_are(db: None, method: str, route: Route) -
         assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
 
 
+@pytest.fixture(autouse=True)
+def _media(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path
+
+
 def seed(admin: Persona) -> set[str]:
     """Make something of everything; return the ids of all rows of the tenant."""
     smtp = {"host": "127.0.0.1", "port": 2525, "security": "none", "from_email": "no-reply@acme.example"}
@@ -123,9 +131,14 @@ def seed(admin: Persona) -> set[str]:
         ("/api/notifications/records/", record),
         ("/api/notifications/devices/", device),
         ("/api/notifications/suppressions/", {"channel": "email", "address": "eve@example.com"}),
+        ("/api/v1/notifications/broadcasts", {"audience": "tenant", "content": {"title": "Hello"}}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": "once"})
         assert answer.status_code == 201, answer.json()
+    sound = SimpleUploadedFile("chime.wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40))
+    assert admin.client.post("/api/v1/sounds", {"file": sound}, format="multipart").status_code == 201
+    (inbox,) = admin.client.get("/api/notifications/").json()["results"]
+    assert admin.client.patch(f"/api/v1/users/me/notifications/{inbox['id']}/read").status_code == 200
     with tenant_scope(admin.tenant_id):
         rows = {str(pk) for model in tenant_models(apps) for pk in model._default_manager.values_list("pk", flat=True)}
     return rows | {str(admin.tenant_id)}
