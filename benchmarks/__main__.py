@@ -23,6 +23,8 @@ BENCHMARKS = {
     "S4": ("fairness", "run"),
     "S3": ("kills", "run"),
     "M1": ("memory", "run"),
+    "W1": ("sockets", "run_messages"),
+    "W2": ("sockets", "run_idle"),
 }
 #: What a benchmark needs that the service may not have yet: a channel.
 _NEEDS_CHANNEL = {"S2": "sms"}

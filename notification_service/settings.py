@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "notifications.records.apps.RecordsConfig",
     "notifications.batches.apps.BatchesConfig",
     "notifications.campaigns.apps.CampaignsConfig",
+    "notifications.inbox.apps.InboxConfig",
 ]
 
 MIDDLEWARE = [
@@ -231,6 +232,23 @@ EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", defaul
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
 
+# --- Inbox and live sockets ---------------------------------------------------------------------------------------
+# Snoozes and lives of messages end at most so many seconds late in inboxes that nobody looks at.
+INBOX_SWEEP_SECONDS: float = env.float("INBOX_SWEEP_SECONDS", default=10.0)
+# Days after which messages leave the inbox, read or not; 0 keeps them.
+INBOX_RETENTION_DAYS: int = env.int("INBOX_RETENTION_DAYS", default=180)
+# The longest sound that may be uploaded, in bytes.
+SOUND_MAX_BYTES: int = env.int("SOUND_MAX_BYTES", default=1024 * 1024)
+# The Redis channel that carries news to the sockets; installations that share a Redis need one each.
+LIVE_CHANNEL: str = env.str("LIVE_CHANNEL", default="notifications:live")
+# Every socket gets a heartbeat so often; it heals what Redis lost.
+LIVE_HEARTBEAT_SECONDS: float = env.float("LIVE_HEARTBEAT_SECONDS", default=25.0)
+# Sockets that may be open at once: of one person, of one tenant.
+LIVE_SOCKETS_PER_USER: int = env.int("LIVE_SOCKETS_PER_USER", default=20)
+LIVE_SOCKETS_PER_TENANT: int = env.int("LIVE_SOCKETS_PER_TENANT", default=50_000)
+# Origins (https://crm.example) whose pages may open sockets besides ours and those of CORS_ALLOWED_ORIGINS; * is any.
+LIVE_ALLOWED_ORIGINS: list[str] = env.list("LIVE_ALLOWED_ORIGINS", default=[])
+
 CELERY: dict[str, Any] = {
     "broker_url": REDIS_URL,
     "broker_connection_retry_on_startup": True,
@@ -267,6 +285,8 @@ CELERY: dict[str, Any] = {
         "sweep-batches": {"task": "notifications.batches.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep-batches": {"task": "notifications.batches.tasks.housekeep", "schedule": 600.0},
         "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
+        "inbox-wake": {"task": "notifications.inbox.tasks.wake_due", "schedule": INBOX_SWEEP_SECONDS},
+        "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},
     },
 }
 

@@ -25,6 +25,7 @@ urlpatterns = [
     path("", include("notifications.records.urls")),
     path("", include("notifications.batches.urls")),
     path("", include("notifications.campaigns.urls")),
+    path("", include("notifications.inbox.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
     route("api/docs/", SpectacularSwaggerView, "swagger"),
     route("swagger/", SpectacularSwaggerView, "swagger-short"),

@@ -120,6 +120,8 @@ def test_strangers_are_asked_who_they_are(db: None, method: str, route: Route) -
 def _uploads(settings: Settings, tmp_path: Path) -> None:
     uploads = {**settings.STORAGES["uploads"], "OPTIONS": {"location": tmp_path}}
     settings.STORAGES = {**settings.STORAGES, "uploads": uploads}
+def _media(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path
 
 
 def seed(admin: Persona) -> set[str]:
@@ -142,6 +144,7 @@ def seed(admin: Persona) -> set[str]:
         ("/api/v1/roles", {"name": "board"}),
         ("/api/v1/categories", {"key": "marketing"}),
         ("/api/v1/services/notifications/send-chunk", chunk),
+        ("/api/v1/notifications/broadcasts", {"audience": "tenant", "content": {"title": "Hello"}}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": path})
         assert answer.status_code == 201, answer.json()
@@ -149,6 +152,10 @@ def seed(admin: Persona) -> set[str]:
     form = {"file": recipients, "channel": "email", "content": json.dumps(content)}
     answer = admin.client.post("/api/v1/services/notifications/bulk/csv", form, format="multipart")
     assert answer.status_code == 202, answer.json()
+    sound = SimpleUploadedFile("chime.wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40))
+    assert admin.client.post("/api/v1/sounds", {"file": sound}, format="multipart").status_code == 201
+    (inbox,) = admin.client.get("/api/notifications/").json()["results"]
+    assert admin.client.patch(f"/api/v1/users/me/notifications/{inbox['id']}/read").status_code == 200
     with tenant_scope(admin.tenant_id):
         rows = {str(pk) for model in tenant_models(apps) for pk in model._default_manager.values_list("pk", flat=True)}
     return rows | {str(admin.tenant_id)}
