@@ -57,6 +57,7 @@ class Row:
     metadata: Mapping[str, Any] | None = None
     template_version_id: UUID | None = None
     due_at: datetime | None = None
+    event_id: UUID | None = None
     #: Why it must not be sent, where that is known already (a preference, a frequency cap); it is written all the same.
     withheld: str = ""
 
@@ -75,7 +76,8 @@ _WRITE = """
 WITH batch AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS b(
         id uuid, recipient text, suppression_key text, context jsonb, user_id text, locale text, content jsonb,
-        metadata jsonb, category text, template_version_id uuid, due_at timestamptz, withheld text)
+        metadata jsonb, category text, template_version_id uuid, due_at timestamptz, event_id uuid,
+        withheld text)
 ),
 barred AS MATERIALIZED (
     SELECT DISTINCT ON (b.id) b.id, s.reason FROM batch AS b JOIN suppression AS s
@@ -96,8 +98,8 @@ written AS (
         CASE WHEN b.withheld <> '' OR s.id IS NOT NULL THEN 'suppressed' ELSE %(status)s END, 'none',
         CASE WHEN b.withheld <> '' OR s.id IS NOT NULL THEN 'suppressed' ELSE '' END,
         coalesce(s.reason, b.withheld), '', '', 0, %(max_retries)s, 0, 0, coalesce(b.due_at, %(due_at)s),
-        %(expires_at)s + (coalesce(b.due_at, %(due_at)s) - %(due_at)s), %(campaign_id)s, %(batch_id)s, %(event_id)s,
-        %(created_by)s, now(), now()
+        %(expires_at)s + (coalesce(b.due_at, %(due_at)s) - %(due_at)s), %(campaign_id)s, %(batch_id)s,
+        coalesce(b.event_id, %(event_id)s), %(created_by)s, now(), now()
     FROM batch AS b LEFT JOIN barred AS s ON s.id = b.id
     ON CONFLICT (id) DO NOTHING
     RETURNING status
@@ -156,5 +158,6 @@ def _as_json(channel: str, row: Row) -> dict[str, Any]:
         "category": None if row.metadata is None else category_of(row.metadata),
         "template_version_id": row.template_version_id,
         "due_at": row.due_at,
+        "event_id": row.event_id,
         "withheld": row.withheld[:255],
     }

@@ -14,7 +14,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
-from notification_service.lib.scope import tenant_scope
+from notification_service.lib.scope import platform_scope, tenant_scope
+from notifications.events.dead_letters import Letter, bury
 from tenants.api.permissions import PUBLIC, AnyOf, required_permission
 from tenants.api.views import NoSuchAddress, ServiceView
 from tenants.isolation import tenant_models
@@ -35,6 +36,8 @@ ANYBODY = {
     # Whoever has the link of a message: the token is signed.
     ("GET", "u/<str:token>"),
     ("POST", "u/<str:token>"),
+    # Whoever shows an API key or a token, or signs with the secret of a source: the view asks for one of them itself.
+    ("POST", "api/notifications/webhook/"),
     # Providers: each call is signed with the tenant's credential.
     ("GET", "webhooks/<slug:provider>/<uuid:credential_id>"),
     ("POST", "webhooks/<slug:provider>"),
@@ -123,9 +126,13 @@ def seed(admin: Persona) -> set[str]:
         ("/api/notifications/records/", record),
         ("/api/notifications/devices/", device),
         ("/api/notifications/suppressions/", {"channel": "email", "address": "eve@example.com"}),
+        ("/api/v1/events", {"type": "task.assigned", "payload": {"title": "Prepare the offer"}}),
+        ("/api/v1/events/sources", {"name": "Parcels"}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": "once"})
         assert answer.status_code == 201, answer.json()
+    with platform_scope("a message that could not be read"):
+        bury([Letter("hr-events", 0, 0, "", b"{}", "bad_payload", "It has nothing.", admin.tenant_id)])
     with tenant_scope(admin.tenant_id):
         rows = {str(pk) for model in tenant_models(apps) for pk in model._default_manager.values_list("pk", flat=True)}
     return rows | {str(admin.tenant_id)}
