@@ -179,7 +179,7 @@ def store(messages: Sequence[Message]) -> Counter[str]:
         log.exception("message_refused", topic=messages[0].topic(), offset=messages[0].offset())
         reason = f"It could not be processed ({type(error).__name__}); the log has the details."
         with platform_scope("bury a message"):
-            bury([_letter(messages[0], "internal", reason)])
+            bury([_letter(messages[0], "internal", reason, _tenant_of(messages[0]))])
         return Counter(dead=1)
 
 
@@ -238,6 +238,13 @@ def _letter(message: Message, code: str, reason: str, tenant_id: UUID | None = N
         tenant_id,
         _id_of(message),
     )
+
+
+def _tenant_of(message: Message) -> UUID | None:
+    try:
+        return understood(message.value(), source=message.topic())[0]
+    except ServiceError as error:
+        return error.tenant_id if isinstance(error, BadPayload) else None
 
 
 def _publish_dead_letters() -> None:

@@ -1,9 +1,9 @@
 """News out: what becomes of messages goes to the topic ``notification-events``.
 
-It is written to an outbox in the transaction that wrote the outcome, so none is lost and none is invented, and sent
-from there by one publisher at a time, by number: a record's news arrives in order. A number is given under the lock of its
-record's row, so it ascends for each record. The producer is idempotent; a publisher that dies after sending and before
-it deletes sends again, with the same ``id``.
+It is written to an outbox in the transaction that wrote the outcome, so none is lost and none is invented. One
+publisher at a time sends from there, by number: a record's news arrives in order, because its numbers are given under
+the lock of its row. The producer is idempotent; a publisher that dies after sending and before it deletes sends again,
+with the same ``id``.
 """
 
 from __future__ import annotations

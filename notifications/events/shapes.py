@@ -56,7 +56,7 @@ class NewEvent:
 
 
 def read_message(value: bytes | None, *, source: str) -> tuple[str, NewEvent]:
-    """Return the tenant's name for itself and the event of a message. Raises ``InvalidInput`` naming what is wrong with it."""
+    """Return the tenant's name for itself, and the event of a message. Raises ``InvalidInput`` naming what is wrong."""
     if not value:
         raise InvalidInput("The message is empty.", code="empty")
     if len(value) > MAX_BYTES:
@@ -71,7 +71,7 @@ def read_message(value: bytes | None, *, source: str) -> tuple[str, NewEvent]:
 
 
 def read_object(body: Mapping[str, Any], *, source: str) -> tuple[str, NewEvent]:
-    """Return the tenant's name for itself and the event of an object of either shape. Raises ``InvalidInput`` naming the field."""
+    """Return the tenant's name for itself, and the event of an object of either shape. Raises ``InvalidInput``."""
     found = {name: next((body[each] for each in names if each in body), None) for name, names in _NAMES.items()}
     structured = isinstance(body.get("payload"), Mapping)
     payload = body["payload"] if structured else {key: item for key, item in body.items() if key not in _TAKEN}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from pytest_django import Settings
 
 from notification_service.lib.scope import tenant_scope
+from notification_service.local.kafka import EmbeddedKafka
+from notification_service.local.ports import free_ports
 from notifications.credentials.models import Credential
 from notifications.events.models import Event
 from notifications.events.processing import process_turn
 from notifications.records.models import NotificationRecord
 from tests.conftest import Persona
+from tests.events.kafka_client import Kafka
 from tests.records.conftest import engine, mail_program, mail_server, make_credential  # noqa: F401 - fixtures
 
 EVENTS = "/api/v1/events"
@@ -48,3 +54,28 @@ def events(who: Persona) -> list[Event]:
     """Every event of the tenant, oldest first."""
     with tenant_scope(who.tenant_id):
         return list(Event.objects.order_by("id"))
+
+
+@pytest.fixture(scope="session")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a Kafka is: the one that ``KAFKA_BOOTSTRAP_SERVERS`` named at the start of the tests, or a mock cluster."""
+    if given := os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS"):
+        yield given
+        return
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), free_ports(1)[0]).running() as kafka:
+        yield kafka.url
+
+
+@pytest.fixture
+def kafka(brokers: str, settings: Settings) -> Iterator[Kafka]:
+    """Topics, a group and clients that no other test uses; the service is told of them."""
+    name = f"t{uuid4().hex[:12]}"
+    settings.KAFKA_BOOTSTRAP_SERVERS = brokers
+    settings.KAFKA_TOPICS = [f"{name}-events"]
+    settings.KAFKA_GROUP_ID = name
+    settings.KAFKA_OUT_TOPIC = f"{name}-out"
+    settings.KAFKA_DEAD_LETTER_TOPIC = f"{name}-dead"
+    made = Kafka(brokers, settings.KAFKA_TOPICS[0])
+    made.make(settings.KAFKA_TOPICS[0], settings.KAFKA_OUT_TOPIC, settings.KAFKA_DEAD_LETTER_TOPIC)
+    yield made
+    made.close()
