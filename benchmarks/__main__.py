@@ -21,6 +21,7 @@ BENCHMARKS = {
     "S2": ("campaign", "run_text"),
     "S4": ("fairness", "run"),
     "S3": ("kills", "run"),
+    "K1": ("kafka", "run"),
     "M1": ("memory", "run"),
 }
 #: What a benchmark needs that the service may not have yet: a channel.
