@@ -99,9 +99,9 @@ def replay_as_staff(caller: Caller, letter_id: UUID) -> Accepted:
         return replay(caller, letter_id)
 
 
-def understood(message: bytes | None, *, source: str) -> tuple[UUID, NewEvent]:
+def understood(message: bytes | None, *, source: str, id: UUID | None = None) -> tuple[UUID, NewEvent]:
     """Return tenant and event of a message. Raises ``InvalidInput``, ``UnknownTenant``, ``BadPayload``."""
-    name, new = read_message(message, source=source)
+    name, new = read_message(message, source=source, id=id)
     tenant_id = active_tenant(name)
     try:
         check_payload(new.type, new.payload)

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
+from notifications.events.happening import Happening
 from notifications.events.models import Event, EventStatus
 from notifications.events.reactions import Reaction, carry_out, conclude, react, within_quota
 from notifications.events.secrets import seal, take_out
@@ -33,7 +34,7 @@ from tenants.callers import Mode
 class Accepted:
     """An event as it stands, and whether it had come before."""
 
-    event: Event
+    event: Happening | Event
     duplicate: bool
 
 
@@ -70,7 +71,7 @@ def accept_events(batch: Sequence[NewEvent], *, process: bool = False) -> list[A
     With ``process`` the messages that come of them are written in the same transaction; otherwise a worker does that.
     """
     now = timezone.now()
-    events = [_event(new, now) for new in batch]
+    events = [_happening(new, now) for new in batch]
     _count_depths(batch, events)
     reactions: dict[UUID, list[Reaction]] = {}
     if process:
@@ -86,7 +87,7 @@ def accept_events(batch: Sequence[NewEvent], *, process: bool = False) -> list[A
     return _answers(events, inserted)
 
 
-def carry_out_within_quota(concluded: Sequence[tuple[Event, Sequence[Reaction]]]) -> None:
+def carry_out_within_quota(concluded: Sequence[tuple[Happening, Sequence[Reaction]]]) -> None:
     """Write the messages of concluded and stored events; those beyond the tenant's month fail, and say so."""
     modes: tuple[Mode, ...] = ("live", "test")
     for mode in modes:
@@ -102,10 +103,10 @@ def carry_out_within_quota(concluded: Sequence[tuple[Event, Sequence[Reaction]]]
                 Event.objects.filter(id=event.id).update(status=EventStatus.FAILED, detail=detail, reactions=refused)
 
 
-def _event(new: NewEvent, now: datetime) -> Event:
+def _happening(new: NewEvent, now: datetime) -> Happening:
     payload, secrets = take_out(new.type, new.payload)
-    metadata, more = take_out("", new.metadata)
-    event = Event(
+    metadata, more = take_out("", new.metadata) if new.metadata else ({}, {})
+    happening = Happening(
         id=new.id or new_id(),
         tenant_id=current_tenant_id(),
         type=new.type,
@@ -118,11 +119,11 @@ def _event(new: NewEvent, now: datetime) -> Event:
         mode=new.mode,
         received_at=now,
     )
-    seal(event, {**more, **secrets})
-    return event
+    seal(happening, {**more, **secrets})
+    return happening
 
 
-def _count_depths(batch: Sequence[NewEvent], events: Sequence[Event]) -> None:
+def _count_depths(batch: Sequence[NewEvent], events: Sequence[Happening]) -> None:
     """Give each event that another one caused (through a notification of ours) one more than that had."""
     causes = {new.caused_by for new in batch if new.caused_by}
     if not causes:
@@ -136,29 +137,29 @@ def _count_depths(batch: Sequence[NewEvent], events: Sequence[Event]) -> None:
             event.depth = min(depths.get(origin, -1) + 1, settings.EVENT_MAX_DEPTH + 1)
 
 
-def _insert(events: Sequence[Event]) -> set[UUID]:
+def _insert(events: Sequence[Happening]) -> set[UUID]:
     """Write events; return the ids of those that are new."""
     if not events:
         return set()
     rows = []
     for event in events:
         row = {name: getattr(event, name) for name, _ in _COLUMNS}
-        row["status"] = str(event.status)
         sealed = event.secrets_encrypted
-        row["secrets"] = base64.b64encode(bytes(sealed)).decode() if sealed is not None else None
+        row["secrets"] = base64.b64encode(sealed).decode() if sealed is not None else None
         rows.append(row)
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [current_tenant_id(), orjson.dumps(rows).decode()])
         return {row[0] for row in cursor.fetchall()}
 
 
-def _answers(events: Sequence[Event], inserted: set[UUID]) -> list[Accepted]:
+def _answers(events: Sequence[Happening], inserted: set[UUID]) -> list[Accepted]:
     repeated = [event for event in events if event.id not in inserted]
     if not repeated:
         return [Accepted(event, duplicate=False) for event in events]
     keys = {event.client_event_id for event in repeated if event.client_event_id}
-    by_key = {event.client_event_id: event for event in Event.objects.filter(client_event_id__in=keys)}
-    by_id = Event.objects.in_bulk([event.id for event in repeated if event.client_event_id not in by_key])
+    rows = Event.objects.defer("secrets_encrypted")
+    by_key = {row.client_event_id: row for row in rows.filter(client_event_id__in=keys)}
+    by_id = rows.in_bulk([event.id for event in repeated if event.client_event_id not in by_key])
     return [
         Accepted(event, duplicate=False)
         if event.id in inserted

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import models
 
 from tenants.isolation import TenantModel
 
 MAX_TYPE = 100
 MAX_CLIENT_ID = 255
+
+
+def place_of_event(tenant_id: UUID, event_id: UUID) -> bytes:
+    """Return what binds the encrypted secrets of an event to its row."""
+    return f"event:{tenant_id}:{event_id}".encode()
 
 
 class EventStatus(models.TextChoices):
@@ -64,7 +71,7 @@ class Event(TenantModel):
     @property
     def associated_data(self) -> bytes:
         """What binds the encrypted secrets to this row."""
-        return f"event:{self.tenant_id}:{self.id}".encode()
+        return place_of_event(self.tenant_id, self.id)
 
 
 class EventSetting(TenantModel):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from notifications.events.models import Event
+from notifications.events.happening import Happening
 from notifications.recipients.services import PUSH, devices_of
 
 #: Objects of a payload that describe the person, looked at before the payload itself.
@@ -29,7 +29,7 @@ class Person:
     addresses: Mapping[str, tuple[str, ...]]
 
 
-def people_of(events: Collection[Event]) -> list[Person]:
+def people_of(events: Collection[Happening]) -> list[Person]:
     """Return the person of each event, their devices found in one query. Needs the tenant's scope."""
     given = [given_person(event) for event in events]
     without = {person.user_id for person in given if person.user_id and PUSH not in person.addresses}
@@ -46,7 +46,7 @@ def people_of(events: Collection[Event]) -> list[Person]:
     ]
 
 
-def given_person(event: Event) -> Person:
+def given_person(event: Happening) -> Person:
     """Return the person of an event as far as its payload tells."""
     payload: Mapping[str, Any] = event.payload
     places = [*(payload[name] for name in _OBJECTS if isinstance(payload.get(name), Mapping)), payload]

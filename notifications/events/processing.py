@@ -11,6 +11,7 @@ from django.db import Error, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from notification_service.lib.scope import platform_scope, tenant_scope
+from notifications.events.happening import FIELDS, Happening, write_conclusions
 from notifications.events.intake import carry_out_within_quota
 from notifications.events.models import Event, EventStatus
 from notifications.events.reactions import conclude, react
@@ -19,7 +20,6 @@ log = structlog.get_logger(__name__)
 
 #: Events of one transaction.
 TURN: Final = 200
-_STORED: Final = ["status", "reactions", "detail", "processed_at"]
 
 
 def process_turn(tenant_id: UUID, limit: int = TURN) -> int:
@@ -50,21 +50,22 @@ def tenants_with_pending() -> list[UUID]:
         return list(found.distinct())
 
 
-def _claim(limit: int) -> list[Event]:
+def _claim(limit: int) -> list[Happening]:
     pending = Event.objects.filter(status=EventStatus.PENDING).order_by("id")
-    return list(pending.select_for_update(skip_locked=True)[:limit])
+    rows = pending.select_for_update(skip_locked=True).values(*FIELDS)[:limit]
+    return [Happening(**row) for row in rows]
 
 
-def _process(events: Sequence[Event]) -> None:
+def _process(events: Sequence[Happening]) -> None:
     now = timezone.now()
     concluded = list(zip(events, react(events), strict=True))
     for event, reactions in concluded:
         conclude(event, reactions, now)
-    Event.objects.bulk_update(events, _STORED)
+    write_conclusions(events)
     carry_out_within_quota(concluded)
 
 
-def _process_alone(event: Event) -> None:
+def _process_alone(event: Happening) -> None:
     try:
         with transaction.atomic():
             _process([event])
@@ -74,6 +75,6 @@ def _process_alone(event: Event) -> None:
         log.exception("event_failed", event_id=str(event.id), event_type=event.type)
         # What the database says may repeat values: those stay in the log's traceback, masked.
         what = "The database refused it." if isinstance(error, Error) else "Internal error."
-        event.status, event.detail, event.reactions = EventStatus.FAILED, f"{what} ({type(error).__name__})", []
-        event.processed_at = timezone.now()
-        event.save(update_fields=_STORED)
+        event.status, event.detail = str(EventStatus.FAILED), f"{what} ({type(error).__name__})"
+        event.reactions, event.processed_at = [], timezone.now()
+        write_conclusions([event])

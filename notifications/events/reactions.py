@@ -21,7 +21,8 @@ from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
 from notifications.events.catalogue import KnownEvent, known_events
-from notifications.events.models import Event, EventStatus
+from notifications.events.happening import Happening
+from notifications.events.models import EventStatus
 from notifications.events.people import Person, people_of
 from notifications.events.settings_of import settings_by_type
 from notifications.records.bulk import Row, Shared, write_rows
@@ -75,7 +76,7 @@ class Ways:
         return self._known[channel, mode]
 
 
-def react(events: Sequence[Event]) -> list[list[Reaction]]:
+def react(events: Sequence[Happening]) -> list[list[Reaction]]:
     """Return the reactions to each event, in one pass. Needs the tenant's scope. Writes nothing."""
     ways = Ways()
     wanted = settings_by_type()
@@ -91,7 +92,7 @@ def react(events: Sequence[Event]) -> list[list[Reaction]]:
     return found
 
 
-def conclude(event: Event, reactions: Sequence[Reaction], now: datetime) -> None:
+def conclude(event: Happening, reactions: Sequence[Reaction], now: datetime) -> None:
     """Write into the event (unsaved) what came of it."""
     drafts = [draft for reaction in reactions for draft in reaction.drafts]
     wanted = [reaction for reaction in reactions if reaction.matched]
@@ -99,18 +100,18 @@ def conclude(event: Event, reactions: Sequence[Reaction], now: datetime) -> None
     event.reactions = [reaction.story() for reaction in reactions]
     event.processed_at = now
     if drafts or waiting or (wanted and not any(reaction.skipped for reaction in wanted)):
-        event.status = EventStatus.PROCESSED
+        event.status = str(EventStatus.PROCESSED)
     elif wanted:
-        event.status = EventStatus.FAILED
+        event.status = str(EventStatus.FAILED)
         event.detail = "Nobody could be reached: " + " ".join(
             dict.fromkeys(skip["detail"] for reaction in wanted for skip in reaction.skipped)
         )
     else:
-        event.status = EventStatus.IGNORED
+        event.status = str(EventStatus.IGNORED)
         event.detail = reactions[0].why if reactions else "No rule, and no event that the service knows."
 
 
-def carry_out(concluded: Sequence[tuple[Event, Sequence[Reaction]]]) -> int:
+def carry_out(concluded: Sequence[tuple[Happening, Sequence[Reaction]]]) -> int:
     """Write the messages of concluded events; return how many. Needs the tenant's scope."""
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for _, reactions in concluded:
@@ -142,7 +143,7 @@ def within_quota(mode: Mode, notifications: int) -> bool:
     return True
 
 
-def context_of(event: Event, person: Person, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def context_of(event: Happening, person: Person, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that words about an event may use: its payload, its person's name, and itself as ``event``."""
     about = {"id": str(event.id), "type": event.type, "source": event.source, "user_id": person.user_id}
     named = {"name": person.name} if person.name else {}
@@ -157,7 +158,7 @@ class Words:
 
 
 def draft(
-    event: Event,
+    event: Happening,
     person: Person,
     channel: str,
     address: str,
@@ -191,7 +192,7 @@ def draft(
 
 def add_messages(
     reaction: Reaction,
-    event: Event,
+    event: Happening,
     person: Person,
     wanted: Mapping[str, Words],
     context: Mapping[str, Any],
@@ -215,7 +216,7 @@ def add_messages(
                     reaction.skipped.append(_skip(channel, "content_error", error.message))
 
 
-def _by_catalogue(event: Event, person: Person, known: KnownEvent, setting: Any, ways: Ways) -> Reaction:
+def _by_catalogue(event: Happening, person: Person, known: KnownEvent, setting: Any, ways: Ways) -> Reaction:
     """The reaction to a known event for which there is no rule."""
     if setting is not None and not setting.enabled:
         return Reaction("catalogue", matched=False, why="The tenant has switched this event off.")

@@ -21,6 +21,7 @@ from notification_service.lib.encryption import DecryptionError, key_ring
 from notification_service.lib.masking import MASK, is_secret_name
 from notifications.channels.sms import measure
 from notifications.events.catalogue import known_events
+from notifications.events.happening import Happening
 from notifications.events.models import Event, EventStatus
 from notifications.records.hooks import Finish
 from notifications.records.models import NotificationRecord
@@ -75,7 +76,7 @@ def _is_secret(name: str, path: str) -> bool:
     return name not in ("token", "tokens", "push_token", "push_tokens", "device_token") and is_secret_name(name)
 
 
-def seal(event: Event, secrets: Mapping[str, str]) -> None:
+def seal(event: Happening, secrets: Mapping[str, str]) -> None:
     """Put the secrets, encrypted, into the event (unsaved)."""
     if secrets:
         clear = orjson.dumps(secrets)

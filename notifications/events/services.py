@@ -13,6 +13,7 @@ from notification_service.lib.ids import new_id
 from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
 from notifications.events.catalogue import KnownEvent, check_payload, known_events
+from notifications.events.happening import Happening
 from notifications.events.intake import Accepted, accept_events
 from notifications.events.models import Event, EventSetting, EventStatus
 from notifications.events.reactions import Reaction
@@ -86,7 +87,7 @@ def get_event(event_id: UUID) -> Event:
     return event
 
 
-def records_of(event: Event) -> list[NotificationRecord]:
+def records_of(event: Event | Happening) -> list[NotificationRecord]:
     """Return the records that came of an event, in the order in which they were made."""
     ids = record_ids(event.reactions)
     return list(NotificationRecord.objects.filter(id__in=ids, deleted_at=None).order_by("id"))
@@ -110,8 +111,8 @@ def trigger(caller: Caller, wanted: Trigger) -> Accepted:
     NotificationRecord.objects.filter(id=record.id).update(event_id=accepted.event.id)
     reaction = Reaction("webhook", matched=True, why="The event asks for this message.").story()
     event = accepted.event
-    event.reactions += [{**reaction, "records": [{"id": str(record.id), "channel": record.channel}]}]
-    event.status, event.detail = EventStatus.PROCESSED, ""
+    event.reactions = [*event.reactions, {**reaction, "records": [{"id": str(record.id), "channel": record.channel}]}]
+    event.status, event.detail = str(EventStatus.PROCESSED), ""
     Event.objects.filter(id=event.id).update(status=event.status, detail="", reactions=event.reactions)
     return accepted
 

@@ -8,12 +8,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
+from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
 from notification_service.local.kafka import EmbeddedKafka
 from notification_service.local.ports import free_ports
 from notifications.credentials.models import Credential
+from notifications.events.happening import Happening
 from notifications.events.models import Event
 from notifications.events.processing import process_turn
 from notifications.records.models import NotificationRecord
@@ -42,6 +45,12 @@ def send(who: Persona, body: Any = None, **changes: Any) -> dict[str, Any]:
     process_turn(who.tenant_id)
     found: dict[str, Any] = who.client.get(f"{EVENTS}/{answer.json()['id']}").json()
     return found
+
+
+def happening(event_type: str, payload: dict[str, Any]) -> Happening:
+    """An event that is stored nowhere."""
+    now = timezone.now()
+    return Happening(new_id(), uuid4(), event_type, payload, {}, "", "test", None, None, "live", now)
 
 
 def records(who: Persona) -> list[NotificationRecord]:

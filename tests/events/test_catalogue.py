@@ -8,12 +8,11 @@ import pytest
 
 from notifications.channels.registry import channels
 from notifications.events.catalogue import check_payload, known_events
-from notifications.events.models import Event
 from notifications.events.people import given_person
 from notifications.events.reactions import context_of
 from notifications.records.states import Lane
 from tests.conftest import Persona
-from tests.events.conftest import ASSIGNED, records, send
+from tests.events.conftest import ASSIGNED, happening, records, send
 
 CATALOGUE = "/api/v1/events/catalogue"
 #: What the service promises to know.
@@ -52,7 +51,7 @@ def test_each_is_complete_and_its_example_can_be_sent(name: str) -> None:
     assert known.description.endswith(".")
     assert known.priority in Lane.values
     assert set(known.channels) <= set(known.templates) <= set(channels.keys())
-    event = Event(type=name, payload=dict(known.example))
+    event = happening(name, dict(known.example))
     person = given_person(event)
     for key, content in known.templates.items():
         channels.get(key).prepare(content)[1].render(context_of(event, person, known.defaults))
@@ -63,16 +62,20 @@ def test_the_least_that_the_schema_asks_for_is_enough_for_the_words(name: str) -
     known = known_events()[name]
     least = {field: known.example[field] for field in known.schema["required"]}
     check_payload(name, least)
-    event = Event(type=name, payload=least)
+    event = happening(name, least)
     person = given_person(event)
     for key, content in known.templates.items():
         channels.get(key).prepare(content)[1].render(context_of(event, person, known.defaults))
 
 
-def _without_devices(event: Event) -> Any:
-    from notifications.events import people
-
-    return people._given(event)
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_the_quick_check_says_yes_to_nothing_that_the_schema_refuses(name: str) -> None:
+    known = known_events()[name]
+    assert known.fits(dict(known.example))
+    strange: list[Any] = [None, True, 0, 1.5, "", "x" * 20_000, [], {}, {"phone": 1}, float("nan")]
+    fields = [*known.schema["properties"], "unknown"]
+    for payload in [*strange, *({**known.example, field: value} for field in fields for value in strange)]:
+        assert known.validator.is_valid(payload) or not known.fits(payload), payload
 
 
 def test_the_catalogue_is_served(admin: Persona, stranger: Persona) -> None:

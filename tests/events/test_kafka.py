@@ -316,3 +316,13 @@ def test_without_kafka_no_news_is_kept(
     assert {record.status for record in records(admin)} == {"success"}
     with tenant_scope(admin.tenant_id):
         assert OutboxMessage.objects.count() == 0
+
+
+def test_a_large_batch_is_written_side_by_side_each_event_once(
+    sender: Persona, stranger: Persona, kafka: Kafka
+) -> None:
+    for partition in range(4):
+        kafka.publish(*(structured(who, n) for n in range(40) for who in (sender, stranger)), partition=partition)
+    assert kafka.drain(kafka.consumer(), 320) == 320
+    assert (len(events(sender)), len(events(stranger)), len(records(sender))) == (160, 160, 160)
+    assert lag.counts() == {"new": 320}
