@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "tenants.apps.TenantsConfig",
     "notifications.credentials.apps.CredentialsConfig",
     "notifications.recipients.apps.RecipientsConfig",
+    "notifications.templates.apps.TemplatesConfig",
     "notifications.records.apps.RecordsConfig",
     "notifications.events.apps.EventsConfig",
 ]
@@ -181,6 +182,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
     "ENUM_NAME_OVERRIDES": {
+        "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "RecordStatus": "notifications.records.states.Status",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
@@ -188,8 +190,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "TenantStatus": "tenants.models.tenant.TenantStatus",
     },
 }
-# The longest request body in bytes; above it the answer is 413.
-DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)
+# The longest request body in bytes; above it the answer is 413. Attachments come in base64, four octets for three.
+DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=15 * 1024 * 1024)
 
 # --- The engine ---------------------------------------------------------------------------------------------------
 # Retries: RETRY_BASE_SECONDS × 2ⁿ after the n-th failed attempt (with jitter), RETRY_LIMIT times.
@@ -238,6 +240,8 @@ EVENT_RETENTION_DAYS: int = env.int("EVENT_RETENTION_DAYS", default=90)
 
 # --- Sandbox and Celery -------------------------------------------------------------------------------------------
 # Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
+# Octets of all attachments of one email together, decoded.
+EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", default=10 * 1024 * 1024)
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import django_filters
 import orjson
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,7 +24,8 @@ from notifications.records.door import DOOR
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord
-from notifications.records.representation import represent
+from notifications.records.representation import for_lists, represent
+from notifications.records.roster import address_person
 from notifications.records.states import DeliveryState, Lane, Status
 from tenants import limits
 from tenants.api.views import TenantView
@@ -53,7 +55,7 @@ class JsonObject(serializers.DictField):
             raise serializers.ValidationError("Is nested too deeply.") from None
         if self.max_bytes and len(dumped) > self.max_bytes:
             raise serializers.ValidationError(f"Must be smaller than {self.max_bytes // 1024} KB.")
-        if _NULL.search(dumped):
+        if b"\\u0000" in dumped and _NULL.search(dumped):
             raise serializers.ValidationError("Null characters are not allowed.")
         return value
 
@@ -64,27 +66,78 @@ class SmallObject(JsonObject):
     max_bytes = _MAX_JSON
 
 
-class RecordIn(serializers.Serializer[Any]):
+class WordsIn(serializers.Serializer[Any]):
+    """What says something: with a content or a template, and not both."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        given = [name for name in ("content", "template") if isinstance(data, Mapping) and name in data]
+        errors: dict[str, Any] = {}
+        if len(given) == 2:
+            errors["template"] = ["Give either content or a template, not both."]
+        if not given and not self.partial:
+            errors["content"] = ["This field is required, or else a template."]
+        try:
+            value = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**errors, **_fields(error)}) from None
+        if errors:
+            raise serializers.ValidationError(errors)
+        return value
+
+
+def _fields(error: serializers.ValidationError) -> dict[str, Any]:
+    return error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+
+
+class RecordIn(WordsIn):
     channel = serializers.CharField(max_length=32, help_text="`email`")
-    recipient = serializers.CharField(max_length=MAX_ADDRESS, help_text="An address of the channel.")
-    content = JsonObject(help_text="The words; their fields depend on the channel.")
+    recipient = serializers.CharField(
+        max_length=MAX_ADDRESS, required=False, help_text="An address of the channel; needed if there is no `user_id`."
+    )
+    user_id = serializers.CharField(
+        max_length=255,
+        required=False,
+        allow_blank=True,
+        help_text="The person: their preferences count, and their address is taken if there is no `recipient`.",
+    )
+    content = JsonObject(required=False, help_text="The words; their fields depend on the channel.")
+    template = serializers.CharField(
+        max_length=100, required=False, help_text="Instead of content: a template's slug or id."
+    )
+    locale = serializers.CharField(
+        max_length=35, required=False, allow_blank=True, help_text="Language of the template's words, such as `pt-BR`."
+    )
     context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept and returned, never sent.")
     lane = serializers.ChoiceField(choices=Lane.choices, required=False)
     scheduled_at = serializers.DateTimeField(required=False, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
+    def to_internal_value(self, data: Any) -> Any:
+        by_name = "user_id" in self.fields and isinstance(data, Mapping) and bool(data.get("user_id"))
+        self.fields["recipient"].required = not by_name
+        return super().to_internal_value(data)
+
 
 class RecordChange(RecordIn):
-    """What may change while nobody has begun to send: all but the channel."""
+    """What may change while nobody has begun to send: all but the channel and the person."""
 
     channel = None  # type: ignore[assignment]
+    user_id = None  # type: ignore[assignment]
+
+
+class TemplateVersionOut(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+    number = serializers.IntegerField()
 
 
 class RecordOut(serializers.ModelSerializer[NotificationRecord]):
     tenant_id = serializers.UUIDField(read_only=True)  # as text: the answer is kept for its idempotency key
     failure_reason = serializers.SerializerMethodField()
     next_attempt_at = serializers.SerializerMethodField()
+    template = serializers.SerializerMethodField()
+    template_version = serializers.SerializerMethodField()
 
     class Meta:
         model = NotificationRecord
@@ -93,8 +146,12 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
             "tenant_id",
             "channel",
             "recipient",
+            "user_id",
             "content",
             "context",
+            "template",
+            "template_version",
+            "locale",
             "metadata",
             "lane",
             "mode",
@@ -105,6 +162,10 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
             "provider_response",
             "provider_message_id",
             "credential_id",
+            "segments",
+            "encoding",
+            "price",
+            "price_currency",
             "attempt_count",
             "retry_count",
             "max_retries",
@@ -123,6 +184,13 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
 
     def get_failure_reason(self, record: NotificationRecord) -> str | None:
         """Why the last attempt failed, or null."""
+
+    def get_template(self, record: NotificationRecord) -> str | None:
+        """Slug of the template, or null if the record has content of its own."""
+
+    @extend_schema_field(TemplateVersionOut(allow_null=True))
+    def get_template_version(self, record: NotificationRecord) -> dict[str, Any] | None:
+        """The version that it was accepted with."""
 
     def get_next_attempt_at(self, record: NotificationRecord) -> datetime | None:
         """When it is tried next, or null when nothing more happens by itself."""
@@ -198,7 +266,7 @@ class RecordList(TenantView):
 
     @extend_schema(operation_id="records_list", responses=RecordOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        rows = NotificationRecord.objects.filter(deleted_at=None)
+        rows = for_lists(NotificationRecord.objects.filter(deleted_at=None))
         filters = RecordFilter(request.query_params, queryset=rows, request=request)
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
@@ -223,7 +291,7 @@ class RecordList(TenantView):
         data = self.valid(RecordIn)
 
         def act() -> Answer:
-            return Answer(201, RecordOut(accept(self.caller, NewRecord(**data))).data)
+            return Answer(201, RecordOut(accept(self.caller, NewRecord(**address_person(data)))).data)
 
         tenant_id, key = self.caller.required_tenant_id(), request.headers.get("Idempotency-Key")
         limits.admit(tenant_id, self.caller.mode)
@@ -249,6 +317,7 @@ class RecordDetail(TenantView):
         # What is not given goes back to what a new record would have.
         defaults: dict[str, Any] = {
             "context": {},
+            "locale": "",
             "metadata": {},
             "lane": Lane.NORMAL,
             "scheduled_at": None,

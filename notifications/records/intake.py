@@ -16,29 +16,44 @@ from notification_service.lib.ids import new_id
 from notifications.channels.base import Channel, ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
+from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord
+from notifications.records.preferred import heed_preferences
 from notifications.records.states import Lane, Status
 from notifications.records.suppressed import hold_suppressed
 from notifications.records.wake import wake_after_commit
+from notifications.records.words import fill_in
+from notifications.templates.rendering import compiled_version
+from notifications.templates.services import resolve
 from tenants.callers import Caller
 from tenants.limits import default_region
 
 #: How far ahead a message may be scheduled.
 _HORIZON = timedelta(days=366)
+#: Octets (in base64) of the attachments that one call may put into the database: every record keeps its own.
+_MAX_ATTACHED = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A message as a caller asks for it. Times are aware; ``expires_at`` defaults to the lane's deadline."""
+    """A message as a caller asks for it. Times are aware; ``expires_at`` defaults to the lane's deadline.
+
+    Its words are its ``content``, or a template: named by slug or id (its published version is taken), or by the id of
+    a version. With a template, ``content`` holds only what is said otherwise: an email's subject.
+    """
 
     channel: str
     recipient: str
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     lane: str = Lane.NORMAL
     scheduled_at: datetime | None = None
     expires_at: datetime | None = None
+    template: str = ""
+    template_version_id: UUID | None = None
+    locale: str = ""
+    user_id: str = ""
 
 
 def accept(caller: Caller, new: NewRecord) -> NotificationRecord:
@@ -56,11 +71,28 @@ def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationR
         require_credential(channel, caller.mode)
     now = timezone.now()
     records = [build_record(caller, new, now) for new in news]
+    _check_attached(records)
     hold_suppressed(records)
+    fixed = {record.id for record, new in zip(records, news, strict=True) if new.expires_at is not None}
+    heed_preferences(records, fixed_deadlines=fixed, now=now)
     NotificationRecord.objects.bulk_create(records)
+    announce_ends([record for record in records if record.status == Status.SUPPRESSED])
     for lane in {record.lane for record in records if record.due_at <= now}:
         wake_after_commit(caller.required_tenant_id(), lane)
     return records
+
+
+def _check_attached(records: Sequence[NotificationRecord]) -> None:
+    """Raise ``InvalidInput`` for a call whose records, each with its own, would hold too much of attachments."""
+    attached = sum(
+        len(each["content"])
+        for record in records
+        if record.channel == "email"
+        for each in record.content.get("attachments", ())
+    )
+    if attached > _MAX_ATTACHED:
+        words = f"The attachments of all {len(records)} messages are larger than {_MAX_ATTACHED // 2**20} MiB together."
+        raise InvalidInput(words, errors={"content.attachments": [words]})
 
 
 def channel_of(key: str) -> Channel:
@@ -78,10 +110,7 @@ def prepare(
 
     Raises ``ContentInvalid`` (``content_error``) naming the field, and the placeholder if one has no value.
     """
-    try:
-        address = channel.normalise_address(recipient, region=default_region(tenant_id))
-    except ContentError as error:
-        raise InvalidInput(error.message, errors={"recipient": [error.message]}) from None
+    address = normal_address(tenant_id, channel, recipient)
     try:
         valid, compiled = channel.prepare(content)
         compiled.render(context)
@@ -90,6 +119,42 @@ def prepare(
         where = f"context.{error.placeholder}" if error.placeholder else error.field
         raise ContentInvalid(error.message, errors={where: [error.message]}) from None
     return address, valid
+
+
+def normal_address(tenant_id: UUID, channel: Channel, recipient: str) -> str:
+    """Return the one form of an address. Raises ``InvalidInput`` for the field ``recipient``."""
+    try:
+        return channel.normalise_address(recipient, region=default_region(tenant_id))
+    except ContentError as error:
+        raise InvalidInput(error.message, errors={"recipient": [error.message]}) from None
+
+
+def pinned_version(new: NewRecord) -> UUID | None:
+    """Return the version of the template that a message is to be of, or None if it brings its words along.
+
+    Needs the tenant's scope if there is a template. Raises ``InvalidInput`` for the field ``template``.
+    """
+    if new.template_version_id is not None or not new.template:
+        return new.template_version_id
+    return resolve(new.template, channel=new.channel).id
+
+
+def prove(record: NotificationRecord) -> None:
+    """Fill in a template once, to prove that nothing is missing. Needs the tenant's scope.
+
+    Raises ``ContentInvalid`` (``content_error``) naming the placeholder, and ``InvalidInput`` for another channel's.
+    """
+    if record.template_version_id is None:
+        return
+    try:
+        template = compiled_version(record.template_version_id)
+        if template.channel != record.channel:
+            message = f"The template is for {template.channel}, not for {record.channel}."
+            raise InvalidInput(f"template: {message}", errors={"template": [message]})
+        fill_in(record, channel_of(record.channel), template)
+    except ContentError as error:
+        where = f"context.{error.placeholder}" if error.placeholder else "template"
+        raise ContentInvalid(error.message, errors={where: [error.message]}) from None
 
 
 def check_times(scheduled_at: datetime | None, expires_at: datetime | None, now: datetime) -> None:
@@ -117,16 +182,21 @@ def due_and_deadline(
 def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationRecord:
     """Return a checked record that is not written yet. Raises like ``accept``."""
     check_times(new.scheduled_at, new.expires_at, now)
-    recipient, content = prepare(
-        caller.required_tenant_id(), channel_of(new.channel), new.recipient, new.content, new.context
-    )
+    tenant_id, channel, version_id = caller.required_tenant_id(), channel_of(new.channel), pinned_version(new)
+    if version_id is None:
+        recipient, content = prepare(tenant_id, channel, new.recipient, new.content, new.context)
+    else:
+        recipient, content = normal_address(tenant_id, channel, new.recipient), dict(new.content)
     status, due_at, expires_at = due_and_deadline(new.lane, new.scheduled_at, new.expires_at, now)
-    return NotificationRecord(
+    record = NotificationRecord(
         id=new_id(),
-        tenant_id=caller.required_tenant_id(),
+        tenant_id=tenant_id,
         channel=new.channel,
         recipient=recipient,
+        user_id=new.user_id,
         content=content,
+        template_version_id=version_id,
+        locale=new.locale,
         context=dict(new.context),
         metadata=dict(new.metadata),
         lane=new.lane,
@@ -140,3 +210,5 @@ def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationR
         created_at=now,
         updated_at=now,
     )
+    prove(record)
+    return record

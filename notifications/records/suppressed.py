@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from notifications.credentials.choice import Choice, choose
 from notifications.providers.base import FailureReason, SendResult
 from notifications.recipients.suppressions import Addressee, category_of, find_suppressed
 from notifications.records import hooks, queue
@@ -14,6 +15,8 @@ from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import Outcome, write_outcomes
 from notifications.records.queue import Claimed
 from notifications.records.states import Status
+from notifications.templates.rendering import CompiledTemplate, compiled_versions
+from tenants.callers import Mode
 
 
 def hold_suppressed(records: Sequence[NotificationRecord]) -> None:
@@ -34,10 +37,16 @@ def hold_suppressed(records: Sequence[NotificationRecord]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a drain took at once: how many records in all, those that may be sent, and what else is done to them."""
+    """What a drain took at once: how many records in all, those that may be sent, and all that sending them takes.
+
+    ``choices`` are what to send with, by channel and mode. ``templates`` are the versions that the records name,
+    compiled; one that can not be is not among them. ``finishes`` is what else is done to single messages.
+    """
 
     taken: int
-    sendable: list[Claimed]
+    sendable: Sequence[Claimed]
+    choices: Mapping[tuple[str, Mode], Choice]
+    templates: Mapping[UUID, CompiledTemplate]
     finishes: Mapping[UUID, Sequence[Finish]]
 
 
@@ -57,4 +66,10 @@ def claim_chunk(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> Chunk
     if outcomes:
         hooks.announce(write_outcomes(tenant_id, outcomes))
     sendable = [each for each in claimed if addressees[each.id] not in held] if held else claimed
-    return Chunk(len(claimed), sendable, hooks.finishes_of(sendable) if sendable else {})
+    # All in the transaction of the claim: each one more would cost a critical message two trips to the database.
+    choices = {
+        (channel, mode): choose(tenant_id, channel, mode) for channel, mode in {(c.channel, c.mode) for c in sendable}
+    }
+    versions = {each.template_version_id for each in sendable if each.template_version_id}
+    templates = compiled_versions(versions)
+    return Chunk(len(claimed), sendable, choices, templates, hooks.finishes_of(sendable) if sendable else {})
