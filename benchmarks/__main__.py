@@ -22,6 +22,7 @@ BENCHMARKS = {
     "S2": ("campaign", "run_text"),
     "S4": ("fairness", "run"),
     "S3": ("kills", "run"),
+    "K1": ("kafka", "run"),
     "M1": ("memory", "run"),
     "W1": ("sockets", "run_messages"),
     "W2": ("sockets", "run_idle"),

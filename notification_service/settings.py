@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "notifications.batches.apps.BatchesConfig",
     "notifications.campaigns.apps.CampaignsConfig",
     "notifications.inbox.apps.InboxConfig",
+    "notifications.events.apps.EventsConfig",
 ]
 
 MIDDLEWARE = [
@@ -190,8 +191,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "BatchStatus": "notifications.batches.models.BatchStatus",
         "JobStatus": "notifications.batches.models.JobStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
+        "EventStatus": "notifications.events.models.EventStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
-        "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },
 }
@@ -226,6 +227,31 @@ IDEMPOTENCY_HOURS: int = env.int("IDEMPOTENCY_HOURS", default=24)
 RETENTION_MONTHS: int = env.int("RETENTION_MONTHS", default=0)
 # Networks that tenants' hosts and URLs may point to although they are not public (on-premises mail servers), in CIDR.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
+
+# --- Events and Kafka ---------------------------------------------------------------------------------------------
+# host:port, comma-separated; empty: there is no Kafka, and everything else works.
+KAFKA_BOOTSTRAP_SERVERS: str = env.str("KAFKA_BOOTSTRAP_SERVERS", default="")
+KAFKA_TOPICS: list[str] = env.list("KAFKA_TOPICS", default=["hr-events", "auth-events", "billing-events", "app-events"])
+KAFKA_GROUP_ID: str = env.str("KAFKA_GROUP_ID", default="notification-service")
+KAFKA_OUT_TOPIC: str = env.str("KAFKA_OUT_TOPIC", default="notification-events")
+KAFKA_DEAD_LETTER_TOPIC: str = env.str("KAFKA_DEAD_LETTER_TOPIC", default="notification-dead-letters")
+# Messages that a consumer writes in one transaction.
+KAFKA_BATCH: int = env.int("KAFKA_BATCH", default=1000)
+# PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 …
+KAFKA_SECURITY_PROTOCOL: str = env.str("KAFKA_SECURITY_PROTOCOL", default="PLAINTEXT")
+KAFKA_SASL_MECHANISM: str = env.str("KAFKA_SASL_MECHANISM", default="")
+KAFKA_SASL_USERNAME: str = env.str("KAFKA_SASL_USERNAME", default="")
+KAFKA_SASL_PASSWORD: str = env.str("KAFKA_SASL_PASSWORD", default="")
+# Paths of PEM files.
+KAFKA_SSL_CA: str = env.str("KAFKA_SSL_CA", default="")
+KAFKA_SSL_CERTIFICATE: str = env.str("KAFKA_SSL_CERTIFICATE", default="")
+KAFKA_SSL_KEY: str = env.str("KAFKA_SSL_KEY", default="")
+# How many events deep notifications of ours may lead to each other.
+EVENT_MAX_DEPTH: int = env.int("EVENT_MAX_DEPTH", default=5)
+# Days after which events and dead letters are forgotten; 0 keeps them.
+EVENT_RETENTION_DAYS: int = env.int("EVENT_RETENTION_DAYS", default=90)
+
+# --- Sandbox and Celery -------------------------------------------------------------------------------------------
 # Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
 # Octets of all attachments of one email together, decoded.
 EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", default=10 * 1024 * 1024)
@@ -287,6 +313,13 @@ CELERY: dict[str, Any] = {
         "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
         "inbox-wake": {"task": "notifications.inbox.tasks.wake_due", "schedule": INBOX_SWEEP_SECONDS},
         "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},
+        "sweep-events": {"task": "notifications.events.tasks.sweep", "schedule": SWEEP_SECONDS},
+        "housekeep-events": {"task": "notifications.events.tasks.housekeep", "schedule": 3600.0},
+        **(
+            {"publish-news": {"task": "notifications.events.tasks.publish", "schedule": 1.0}}
+            if KAFKA_BOOTSTRAP_SERVERS
+            else {}
+        ),
     },
 }
 

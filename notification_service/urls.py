@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("notifications.batches.urls")),
     path("", include("notifications.campaigns.urls")),
     path("", include("notifications.inbox.urls")),
+    path("", include("notifications.events.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
     route("api/docs/", SpectacularSwaggerView, "swagger"),
     route("swagger/", SpectacularSwaggerView, "swagger-short"),

@@ -18,7 +18,8 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
-from notification_service.lib.scope import tenant_scope
+from notification_service.lib.scope import platform_scope, tenant_scope
+from notifications.events.dead_letters import Letter, bury
 from tenants.api.permissions import PUBLIC, AnyOf, required_permission
 from tenants.api.views import NoSuchAddress, ServiceView
 from tenants.isolation import tenant_models
@@ -41,6 +42,8 @@ ANYBODY = {
     ("GET", "t/o/<str:token>.gif"),
     ("GET", "u/<str:token>"),
     ("POST", "u/<str:token>"),
+    # Whoever shows an API key or a token, or signs with the secret of a source: the view asks for one of them itself.
+    ("POST", "api/notifications/webhook/"),
     # Providers: each call is signed with the tenant's credential.
     ("GET", "webhooks/<slug:provider>/<uuid:credential_id>"),
     ("POST", "webhooks/<slug:provider>"),
@@ -120,6 +123,8 @@ def test_strangers_are_asked_who_they_are(db: None, method: str, route: Route) -
 def _uploads(settings: Settings, tmp_path: Path) -> None:
     uploads = {**settings.STORAGES["uploads"], "OPTIONS": {"location": tmp_path}}
     settings.STORAGES = {**settings.STORAGES, "uploads": uploads}
+
+
 def _media(settings: Settings, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path
 
@@ -145,6 +150,8 @@ def seed(admin: Persona) -> set[str]:
         ("/api/v1/categories", {"key": "marketing"}),
         ("/api/v1/services/notifications/send-chunk", chunk),
         ("/api/v1/notifications/broadcasts", {"audience": "tenant", "content": {"title": "Hello"}}),
+        ("/api/v1/events", {"type": "task.assigned", "payload": {"title": "Prepare the offer"}}),
+        ("/api/v1/events/sources", {"name": "Parcels"}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": path})
         assert answer.status_code == 201, answer.json()
@@ -156,6 +163,8 @@ def seed(admin: Persona) -> set[str]:
     assert admin.client.post("/api/v1/sounds", {"file": sound}, format="multipart").status_code == 201
     (inbox,) = admin.client.get("/api/notifications/").json()["results"]
     assert admin.client.patch(f"/api/v1/users/me/notifications/{inbox['id']}/read").status_code == 200
+    with platform_scope("a message that could not be read"):
+        bury([Letter("hr-events", 0, 0, "", b"{}", "bad_payload", "It has nothing.", admin.tenant_id)])
     with tenant_scope(admin.tenant_id):
         rows = {str(pk) for model in tenant_models(apps) for pk in model._default_manager.values_list("pk", flat=True)}
     return rows | {str(admin.tenant_id)}
