@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "notifications.credentials.apps.CredentialsConfig",
     "notifications.recipients.apps.RecipientsConfig",
     "notifications.records.apps.RecordsConfig",
+    "messaging.apps.MessagingConfig",
 ]
 
 MIDDLEWARE = [
@@ -214,6 +215,20 @@ OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", def
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
 
+# --- Chat ---------------------------------------------------------------------------------------------------------
+# Messages that somebody has not read after so many minutes become a notification.
+CHAT_NOTICE_MINUTES: float = env.float("CHAT_NOTICE_MINUTES", default=10.0)
+# How long somebody who is not heard of counts as here.
+CHAT_PRESENCE_SECONDS: float = env.float("CHAT_PRESENCE_SECONDS", default=45.0)
+CHAT_MAX_PARTICIPANTS: int = env.int("CHAT_MAX_PARTICIPANTS", default=1_000)
+CHAT_MAX_FILE_BYTES: int = env.int("CHAT_MAX_FILE_BYTES", default=10_000_000)
+# The largest picture that is opened, in pixels: a small file can be an enormous picture.
+CHAT_MAX_IMAGE_PIXELS: int = env.int("CHAT_MAX_IMAGE_PIXELS", default=40_000_000)
+# How long the address of a file is good for.
+CHAT_FILE_URL_SECONDS: int = env.int("CHAT_FILE_URL_SECONDS", default=300)
+# A ClamAV daemon (clamd) that files are shown to, as host:port; empty: none.
+CLAMAV_ADDRESS: str = env.str("CLAMAV_ADDRESS", default="")
+
 CELERY: dict[str, Any] = {
     "broker_url": REDIS_URL,
     "broker_connection_retry_on_startup": True,
@@ -247,6 +262,9 @@ CELERY: dict[str, Any] = {
     "beat_schedule": {
         "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
+        "chat-notices": {"task": "messaging.tasks.send_notices", "schedule": 15.0},
+        "chat-presence": {"task": "messaging.tasks.expire_presence", "schedule": 5.0},
+        "chat-housekeep": {"task": "messaging.tasks.housekeep", "schedule": 3600.0},
     },
 }
 
@@ -286,8 +304,11 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "media")))
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = False
+# What tenants and their people upload; never served as it lies there.
+UPLOADS_DIR = Path(env.str("UPLOADS_DIR", default=str(BASE_DIR / ".local" / "uploads")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "uploads": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": UPLOADS_DIR}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 
