@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -44,6 +46,7 @@ _SAME: Final = {
     "audio/x-m4a": "audio/mp4",
     "application/ogg": "audio/ogg",
 }
+_SLIDES: Final = "presentationml.presentation"
 _FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG", "image/gif": "GIF", "image/webp": "WEBP"}
 #: What belongs to how a picture looks, of all that Pillow keeps beside it.
 _LOOKS: Final = ("transparency", "duration", "loop", "disposal", "background")
@@ -66,7 +69,9 @@ def examine(data: bytes) -> Content:
         return Content(data, content_type)
     try:
         return _encode_anew(data, content_type)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise _too_large() from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise refused("This picture can not be read.") from error
 
 
@@ -74,6 +79,8 @@ def sniff(data: bytes) -> str:
     """Return the media type of a file by its contents. Raises ``InvalidInput`` for one that may not be sent."""
     if not data:
         raise refused("This file is empty.")
+    if data.startswith(b"PK\x03\x04"):
+        return _sniff_archive(data)
     try:
         found = [str(match.mime_type) for match in puremagic.magic_string(data)]
     except (puremagic.PureError, ValueError):
@@ -85,6 +92,27 @@ def sniff(data: bytes) -> str:
     if _is_text(data):
         return "text/plain"
     raise refused("Files of this type can not be sent.")
+
+
+def _sniff_archive(data: bytes) -> str:
+    """Tell office documents from other ZIP archives (ECMA-376 part 2, OpenDocument part 2 §3.3)."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+            about = archive.getinfo("mimetype") if "mimetype" in names else None
+            said = archive.read(about).decode("ascii", "replace") if about and about.file_size < 200 else ""
+    except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, zlib.error) as error:
+        raise refused("This archive can not be read.") from error
+    if said in TYPES:
+        return said
+    if "[Content_Types].xml" not in names:
+        return "application/zip"
+    if any(name.lower().endswith("vbaproject.bin") for name in names):
+        raise refused("Documents with macros can not be sent.")
+    for folder, kind in (("word/", "wordprocessingml.document"), ("xl/", "spreadsheetml.sheet"), ("ppt/", _SLIDES)):
+        if any(name.startswith(folder) for name in names):
+            return f"application/vnd.openxmlformats-officedocument.{kind}"
+    return "application/zip"
 
 
 def refused(message: str) -> InvalidInput:
@@ -105,7 +133,7 @@ def _encode_anew(data: bytes, content_type: str) -> Content:
     with Image.open(io.BytesIO(data), formats=[_FORMATS[content_type]]) as picture:
         width, height = picture.size
         if width * height > limit:  # known from its first bytes: nothing is decoded yet
-            raise refused(f"A picture has at most {limit:,} pixels; this one has {width:,} × {height:,}.")
+            raise _too_large()
         # A film that is larger in all than a picture may be becomes a still.
         frames = getattr(picture, "n_frames", 1) if content_type in ("image/gif", "image/webp") else 1
         is_film = frames > 1 and frames * width * height <= limit
@@ -118,6 +146,10 @@ def _encode_anew(data: bytes, content_type: str) -> Content:
     first = clean[0]
     first.save(out, _FORMATS[content_type], **options)
     return Content(out.getvalue(), content_type, *first.size)
+
+
+def _too_large() -> InvalidInput:
+    return refused(f"A picture has at most {settings.CHAT_MAX_IMAGE_PIXELS:,} pixels.")
 
 
 def _clean_frames(picture: Image.Image) -> Iterator[Image.Image]:

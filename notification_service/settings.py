@@ -304,11 +304,26 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "media")))
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = False
-# What tenants and their people upload; never served as it lies there.
-UPLOADS_DIR = Path(env.str("UPLOADS_DIR", default=str(BASE_DIR / ".local" / "uploads")))
+# Uploaded files stand in a directory, or in a bucket of an object store (then install the extra "s3").
+UPLOADS_BUCKET: str = env.str("UPLOADS_BUCKET", default="")
+_UPLOADS: dict[str, Any] = {
+    "BACKEND": "django.core.files.storage.FileSystemStorage",
+    "OPTIONS": {"location": MEDIA_ROOT / "uploads", "base_url": None},
+}
+if UPLOADS_BUCKET:
+    _UPLOADS = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": UPLOADS_BUCKET,
+            "endpoint_url": env.str("UPLOADS_ENDPOINT", default="") or None,
+            "region_name": env.str("UPLOADS_REGION", default="") or None,
+            "default_acl": None,
+            "file_overwrite": True,
+        },
+    }
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "uploads": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": UPLOADS_DIR}},
+    "uploads": _UPLOADS,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 

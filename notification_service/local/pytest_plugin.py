@@ -35,6 +35,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         os.environ.setdefault("DATABASE_URL", servers.database_url)
         os.environ.setdefault("REDIS_URL", servers.redis_url)
         os.environ.setdefault("LOG_DIR", str(servers.directory / "logs"))
+        os.environ.setdefault("MEDIA_ROOT", str(servers.directory / "media"))
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if is_worker:  # a Redis database each: gw0 has the first

@@ -57,9 +57,7 @@ def test_sending_again_sends_nothing_again(ada: Persona, bob: Persona) -> None:
 def test_an_id_belongs_to_one_message(ada: Persona, bob: Persona) -> None:
     direct(ada, bob, client_message_id="once")
     group = make_group(ada, bob)
-    answer = ada.client.post(
-        f"{CHAT}/conversations/{group}/messages/", {"text": "Hi", "client_message_id": "once"}
-    )
+    answer = ada.client.post(f"{CHAT}/conversations/{group}/messages/", {"text": "Hi", "client_message_id": "once"})
     assert (answer.status_code, answer.json()["code"]) == (422, "unprocessable")
 
 
@@ -85,9 +83,7 @@ def test_a_reply_names_a_message_of_the_same_conversation(ada: Persona, bob: Per
     other = say(ada, make_group(ada, bob))
     first = say(ada, conversation)
     assert say(bob, conversation, reply_to=first["id"])["reply_to"] == first["id"]
-    wrong = bob.client.post(
-        f"{CHAT}/conversations/{conversation}/messages/", {"text": "Hi", "reply_to": other["id"]}
-    )
+    wrong = bob.client.post(f"{CHAT}/conversations/{conversation}/messages/", {"text": "Hi", "reply_to": other["id"]})
     assert wrong.json()["errors"].keys() == {"reply_to"}
 
 
