@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "tenants.apps.TenantsConfig",
     "notifications.credentials.apps.CredentialsConfig",
     "notifications.recipients.apps.RecipientsConfig",
+    "notifications.templates.apps.TemplatesConfig",
     "notifications.records.apps.RecordsConfig",
     "messaging.apps.MessagingConfig",
 ]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
 from notifications.channels.json_content import validated
-from notifications.channels.placeholders import compile_text
+from notifications.channels.placeholders import TextCompiler, compile_text
 
 MAX_TITLE = 250
 #: Characters of a body, after the values are filled in. What a service can not show, Apprise cuts or splits.
@@ -33,9 +33,9 @@ class AppriseContent(BaseModel):
 class CompiledApprise(CompiledContent):
     """A chat message whose placeholders are found."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self._title = compile_text(content.get("title") or "", "title")
-        self._body = compile_text(content["body"], "body")
+    def __init__(self, content: Mapping[str, Any], texts: TextCompiler) -> None:
+        self._title = texts(content.get("title") or "", "title")
+        self._body = texts(content["body"], "body")
         self._format = content.get("format", "text")
         self.placeholders = frozenset((*self._title.placeholders, *self._body.placeholders))
 
@@ -78,6 +78,6 @@ class AppriseChannel(Channel):
             raise ContentError("The body is empty.", field="body")
         return valid
 
-    def compile(self, content: Mapping[str, Any]) -> CompiledApprise:
+    def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledApprise:
         """Find the placeholders. Raises ``ContentError`` for a malformed one."""
-        return CompiledApprise(content)
+        return CompiledApprise(content, texts or compile_text)

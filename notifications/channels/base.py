@@ -9,10 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from notifications.channels.placeholders import TextCompiler
 
 
 class ContentError(Exception):
@@ -55,8 +58,11 @@ class Channel(ABC):
         """Return the content with its shape and limits checked. Raises ``ContentError`` naming the field."""
 
     @abstractmethod
-    def compile(self, content: Mapping[str, Any]) -> CompiledContent:
-        """Find the placeholders of valid content. Raises ``ContentError`` for a malformed placeholder."""
+    def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledContent:
+        """Find the placeholders of valid content. Raises ``ContentError`` for a malformed placeholder.
+
+        ``texts`` compiles each text; by default the texts of plain content, which hold placeholders and no more.
+        """
 
     def render(self, content: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         """Compile and fill in once. Raises ``ContentError``."""

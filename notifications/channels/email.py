@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
 from notifications.channels.json_content import validated
-from notifications.channels.placeholders import Placeholder, Text, compile_text
+from notifications.channels.placeholders import Placeholder, Text, TextCompiler, compile_text
 from notifications.providers.addresses import normalise_email
 from notifications.providers.html_text import html_to_text
 
@@ -54,7 +54,7 @@ class EmailContent(BaseModel):
 class CompiledEmail(CompiledContent):
     """An email whose placeholders are found, and whose plain-text alternative is prepared."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
+    def __init__(self, content: Mapping[str, Any], texts: TextCompiler) -> None:
         source = {name: value for name, value in content.items() if value}
         body = source.get("body")
         markup, plain = source.get("html"), source.get("text")
@@ -64,14 +64,18 @@ class CompiledEmail(CompiledContent):
                 markup, names["html"] = body, "body"
             elif plain is None and not _MARKUP.search(body):
                 plain, names["text"] = body, "body"
-        self._subject = compile_text(source.get("subject", ""), "subject")
-        self._html = compile_text(markup, names["html"]) if markup else None
+        self._subject = texts(source.get("subject", ""), "subject")
+        self._html = texts(markup, names["html"]) if markup else None
+        #: None: it is made from each message's HTML, because that is not known before.
+        self._text: Text | None
         if plain is not None:
-            self._text = compile_text(plain, names["text"])
+            self._text = texts(plain, names["text"])
+        elif self._html and self._html.is_fixed:
+            self._text = _text_of(self._html)
         else:
-            self._text = _text_of(self._html) if self._html else compile_text("", "text")
-        self._reply_to = compile_text(source.get("reply_to", ""), "reply_to")
-        self._from_name = compile_text(source.get("from_name", ""), "from_name")
+            self._text = None if self._html else texts("", "text")
+        self._reply_to = texts(source.get("reply_to", ""), "reply_to")
+        self._from_name = texts(source.get("from_name", ""), "from_name")
         used = (self._subject, self._html, self._text, self._reply_to, self._from_name)
         self.placeholders = frozenset(name for text in used if text for name in text.placeholders)
 
@@ -82,10 +86,13 @@ class CompiledEmail(CompiledContent):
         no value can start a header of its own.
         """
         reply_to = self._reply_to.render(context).strip()
+        subject = _one_line(self._subject.render(context), "subject", MAX_SUBJECT)
+        text = _bounded(self._text.render(context), self._text.field) if self._text else ""
+        markup = _bounded(self._html.render(context, html.escape), self._html.field) if self._html else None
         return {
-            "subject": _one_line(self._subject.render(context), "subject", MAX_SUBJECT),
-            "text": _bounded(self._text.render(context), self._text.field),
-            "html": _bounded(self._html.render(context, html.escape), self._html.field) if self._html else None,
+            "subject": subject,
+            "text": html_to_text(markup) if markup and self._text is None else text,
+            "html": markup,
             "reply_to": _reply_address(reply_to) if reply_to else None,
             "from_name": _one_line(self._from_name.render(context), "from_name", MAX_FROM_NAME) or None,
         }
@@ -113,9 +120,9 @@ class EmailChannel(Channel):
             raise ContentError("An email needs a subject or a body.", field="subject")
         return valid
 
-    def compile(self, content: Mapping[str, Any]) -> CompiledEmail:
+    def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledEmail:
         """Find the placeholders. Raises ``ContentError`` for a malformed one."""
-        return CompiledEmail(content)
+        return CompiledEmail(content, texts or compile_text)
 
 
 def _one_line(text: str, field: str, limit: int) -> str:

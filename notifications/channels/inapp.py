@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
 from notifications.channels.json_content import compile_tree, placeholders_of, render_tree, validated
+from notifications.channels.placeholders import TextCompiler, compile_text
 
 MAX_TITLE = 200
 MAX_BODY = 10_000
@@ -52,8 +53,8 @@ class InAppContent(BaseModel):
 class CompiledInApp(CompiledContent):
     """An in-app message whose placeholders are found."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self._tree = compile_tree(content, "")
+    def __init__(self, content: Mapping[str, Any], texts: TextCompiler) -> None:
+        self._tree = compile_tree(content, "", texts)
         self.placeholders = placeholders_of(self._tree)
 
     def render(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,9 +100,9 @@ class InAppChannel(Channel):
         _bounded(valid.get("data"))
         return valid
 
-    def compile(self, content: Mapping[str, Any]) -> CompiledInApp:
+    def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledInApp:
         """Find the placeholders. Raises ``ContentError`` for a malformed one."""
-        return CompiledInApp(content)
+        return CompiledInApp(content, texts or compile_text)
 
 
 def _bounded(data: Any) -> None:

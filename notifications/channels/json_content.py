@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from notifications.channels.base import ContentError
-from notifications.channels.placeholders import Text, compile_text
+from notifications.channels.placeholders import Text, TextCompiler
 
 #: A tree whose texts with placeholders are compiled; everything else is as it was.
 Node: TypeAlias = "Text | dict[str, Node] | list[Node] | str | int | float | bool | None"
@@ -31,15 +31,17 @@ def validated(model: type[BaseModel], content: Mapping[str, Any]) -> dict[str, A
         raise ContentError(f"{name}: {message}.{known}", field=name) from None
 
 
-def compile_tree(value: Any, field: str) -> Node:
-    """Find the placeholders in every text of a JSON tree (keys are left alone). Raises ``ContentError``."""
+def compile_tree(value: Any, field: str, texts: TextCompiler) -> Node:
+    """Compile every text of a JSON tree (keys are left alone). Raises ``ContentError``."""
     if isinstance(value, str):
-        text = compile_text(value, field)
-        return text if text.placeholders else value
+        text = texts(value, field)
+        return value if text.parts in ((value,), ()) else text
     if isinstance(value, Mapping):
-        return {str(key): compile_tree(item, f"{field}.{key}" if field else str(key)) for key, item in value.items()}
+        return {
+            str(key): compile_tree(item, f"{field}.{key}" if field else str(key), texts) for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [compile_tree(item, f"{field}.{index}") for index, item in enumerate(value)]
+        return [compile_tree(item, f"{field}.{index}", texts) for index, item in enumerate(value)]
     return value  # type: ignore[no-any-return]
 
 

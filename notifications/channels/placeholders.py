@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 from uuid import UUID
 
 from notifications.channels.base import ContentError
 
 _SEGMENT = r"\w+(?:(?: +|-)\w+)*"
-_NAME = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
+NAME = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
 #: Longest sources that the two caches keep, in characters: many short ones, few long ones, and no longer ones.
 _SHORT, _LONG = 4_096, 262_144
 _SHOWN = 60
@@ -28,10 +28,12 @@ _SHOWN = 60
 class Placeholder:
     """A name between braces."""
 
-    __slots__ = ("_path", "name")
+    __slots__ = ("_path", "key", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        #: Placeholders with the same key have the same value.
+        self.key = name
         self._path = tuple(name.split(".")) if "." in name else ()
 
     def find(self, context: Mapping[str, Any]) -> Any:
@@ -55,6 +57,9 @@ class Text:
 
     __slots__ = ("_literal", "_slots", "cached", "field", "parts", "placeholders")
 
+    #: Whether ``parts`` say all: what stands between the placeholders is the same in every message.
+    is_fixed: ClassVar[bool] = True
+
     def __init__(self, parts: tuple[str | Placeholder, ...], field: str, *, cached: bool = False) -> None:
         self.parts = parts
         self.field = field
@@ -64,11 +69,11 @@ class Text:
         slots: dict[str, tuple[Placeholder, list[int]]] = {}
         for index, part in enumerate(parts):
             if isinstance(part, Placeholder):
-                slots.setdefault(part.name, (part, []))[1].append(index)
+                slots.setdefault(part.key, (part, []))[1].append(index)
         self._slots = tuple(slots.values())
         self._literal = [part if isinstance(part, str) else "" for part in parts]
         #: Names of the placeholders, as written, in order of appearance.
-        self.placeholders = tuple(slots)
+        self.placeholders: tuple[str, ...] = tuple(dict.fromkeys(part.name for part, _ in self._slots if part.name))
 
     def render(self, context: Mapping[str, Any], escape: Callable[[str], str] | None = None) -> str:
         """Fill in the values, each passed through ``escape``. Raises ``ContentError`` naming the placeholder."""
@@ -99,6 +104,10 @@ class Text:
         )
 
 
+#: Turns the source of a field into a text: (source, field) → text. Raises ``ContentError``.
+TextCompiler: TypeAlias = Callable[[str, str], Text]
+
+
 def compile_text(source: str, field: str) -> Text:
     """Find the placeholders of a text. Raises ``ContentError`` with the position of one that is malformed."""
     if len(source) <= _SHORT:
@@ -116,7 +125,7 @@ def _compile(source: str, field: str) -> Text:
                 f"The placeholder at position {start + 1} in {field} is not closed: '}}}}' is missing.", field=field
             )
         name = source[start + 2 : end].strip()
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             shown = source[start : end + 2]
             shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
             raise ContentError(f"Malformed placeholder {shown!r} at position {start + 1} in {field}.", field=field)

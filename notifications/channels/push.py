@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
 from notifications.channels.json_content import compile_tree, placeholders_of, render_tree, validated
+from notifications.channels.placeholders import TextCompiler, compile_text
 from notifications.providers.push_addresses import MAX_ADDRESS, is_subscription, parse_subscription
 
 #: Octets of everything that travels to the device; FCM's and every Web Push service's limit.
@@ -74,8 +75,8 @@ class PushContent(BaseModel):
 class CompiledPush(CompiledContent):
     """A push notification whose placeholders are found."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self._tree = compile_tree(content, "")
+    def __init__(self, content: Mapping[str, Any], texts: TextCompiler) -> None:
+        self._tree = compile_tree(content, "", texts)
         self.placeholders = placeholders_of(self._tree)
 
     def render(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,9 +138,9 @@ class PushChannel(Channel):
             _json_bounded(valid.get(name), name)
         return valid
 
-    def compile(self, content: Mapping[str, Any]) -> CompiledPush:
+    def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledPush:
         """Find the placeholders. Raises ``ContentError`` for a malformed one."""
-        return CompiledPush(content)
+        return CompiledPush(content, texts or compile_text)
 
 
 def _json_bounded(value: Any, field: str) -> None:

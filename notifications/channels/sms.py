@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
 from notifications.channels.json_content import validated
-from notifications.channels.placeholders import compile_text
+from notifications.channels.placeholders import TextCompiler, compile_text
 
 #: Characters of a text, after the values are filled in: the most that carriers join together again.
 MAX_BODY = 1600
@@ -85,9 +85,9 @@ def _segments(text: str, double: re.Pattern[str], encoding: Encoding) -> int:
 class CompiledSms(CompiledContent):
     """A text message whose placeholders are found."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self._body = compile_text(content["body"], "body")
-        self._media = [compile_text(url, "media_urls") for url in content.get("media_urls") or ()]
+    def __init__(self, content: Mapping[str, Any], texts: TextCompiler) -> None:
+        self._body = texts(content["body"], "body")
+        self._media = [texts(url, "media_urls") for url in content.get("media_urls") or ()]
         self.placeholders = frozenset(name for text in (self._body, *self._media) for name in text.placeholders)
 
     def render(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,9 +129,9 @@ class SmsChannel(Channel):
             raise ContentError("The body is empty.", field="body")
         return valid
 
-    def compile(self, content: Mapping[str, Any]) -> CompiledSms:
+    def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledSms:
         """Find the placeholders. Raises ``ContentError`` for a malformed one."""
-        return CompiledSms(content)
+        return CompiledSms(content, texts or compile_text)
 
 
 @lru_cache(maxsize=8192)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
 from notifications.channels.json_content import compile_tree, placeholders_of, render_tree, validated
+from notifications.channels.placeholders import TextCompiler, compile_text
 from notifications.channels.sms import SmsChannel
 
 MAX_TEXT = 4096
@@ -96,8 +97,8 @@ class WhatsAppContent(BaseModel):
 class CompiledWhatsApp(CompiledContent):
     """A WhatsApp message whose placeholders are found."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self._tree = compile_tree(content, "")
+    def __init__(self, content: Mapping[str, Any], texts: TextCompiler) -> None:
+        self._tree = compile_tree(content, "", texts)
         self.placeholders = placeholders_of(self._tree)
         self._in_template = "template" in content
 
@@ -138,9 +139,9 @@ class WhatsAppChannel(Channel):
             raise ContentError("A WhatsApp message is one of template, text and media.", field="template")
         return valid
 
-    def compile(self, content: Mapping[str, Any]) -> CompiledWhatsApp:
+    def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledWhatsApp:
         """Find the placeholders. Raises ``ContentError`` for a malformed one."""
-        return CompiledWhatsApp(content)
+        return CompiledWhatsApp(content, texts or compile_text)
 
 
 _TELEPHONES = SmsChannel()

@@ -55,13 +55,15 @@ class OutgoingMessage:
     """One message, rendered and addressed: everything that a provider needs and nothing else.
 
     ``id`` is the record's id: the provider's idempotency key or reference where it takes one, and the stable
-    part of an email's Message-ID. ``content`` is what ``Channel.render`` returned.
+    part of an email's Message-ID. ``content`` is what ``Channel.render`` returned. ``at_most_once`` says that a message
+    must rather be lost than sent twice: leave no doubt about it where that can be avoided.
     """
 
     id: UUID
     recipient: str
     content: Mapping[str, Any]
     lane: str = "normal"
+    at_most_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

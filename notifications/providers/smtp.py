@@ -30,8 +30,9 @@ from notifications.providers.base import (
 from notifications.providers.mime import build_email
 from notifications.providers.sender import SenderIdentity
 from notifications.providers.smtp_answers import Answers
+from notifications.providers.smtp_chunks import ChunkStream
 from notifications.providers.smtp_client import Connection, Progress, Refused, Server, open_connection
-from notifications.providers.smtp_stream import MESSAGES_PER_CONNECTION, Delivery, Run, Stream, wire_body
+from notifications.providers.smtp_stream import MESSAGES_PER_CONNECTION, Delivery, Run, Stream, whole_lines
 
 #: Seconds after which an idle connection is closed; most servers close theirs after 60 to 300.
 IDLE_SECONDS = 60.0
@@ -188,6 +189,7 @@ class SmtpProvider(Provider[SmtpCredential]):
                 for _ in range(min(self.concurrency - pool.busy, run.unsettled - 1))
             ]
             connecting.update(extra)
+            run.connections += len(extra)
             await self._lane(pool, credential, run, first, connecting)
             if not run.has_more():  # nothing left for those that are not connected yet
                 for task in connecting:
@@ -215,7 +217,7 @@ class SmtpProvider(Provider[SmtpCredential]):
                 connecting.discard(task)
             healthy, before, fresh = False, connection.answered, not connection.reused
             try:
-                await Stream(connection, run).run()
+                await _stream(connection, run).run()
                 healthy = True
             except Exception as error:
                 run.failure = run.answers.broken(error)
@@ -331,6 +333,11 @@ def _pool_key(credential: SmtpCredential) -> bytes:
     return hashlib.sha256(json.dumps(credential.reveal(), sort_keys=True).encode()).digest()
 
 
+def _stream(connection: Connection, run: Run) -> Stream | ChunkStream:
+    chunked = run.chunking and {"CHUNKING", "PIPELINING"} <= connection.extensions.keys()
+    return ChunkStream(connection, run) if chunked else Stream(connection, run)
+
+
 def _delivery(message: OutgoingMessage, credential: SmtpCredential) -> Delivery:
     """Build the message. Raises ``ValueError`` for content or an address that can not be sent."""
     content = message.content
@@ -346,4 +353,4 @@ def _delivery(message: OutgoingMessage, credential: SmtpCredential) -> Delivery:
         cc=content.get("cc") or (),
         headers=content.get("headers"),
     )
-    return Delivery(message, wire_address(credential.from_email), wire_address(message.recipient), wire_body(data))
+    return Delivery(message, wire_address(credential.from_email), wire_address(message.recipient), whole_lines(data))

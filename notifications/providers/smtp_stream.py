@@ -24,27 +24,34 @@ _BARE_NEWLINE = re.compile(rb"\r\n|\r|\n")
 _LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 
-def wire_body(data: bytes) -> bytes:
-    """Return a message as DATA wants it (RFC 5321 §4.5.2): CRLF only, leading dots doubled, the final dot added.
+def whole_lines(data: bytes) -> bytes:
+    """Return a message with CRLF only, at its end too: bare CR and LF become line ends.
 
-    Bare CR and LF become line ends, so that no server can see an end of data where there is none ("smuggling").
+    So no server can see an end of data where there is none ("smuggling").
     """
     lines = data.replace(b"\r\n", b"")
     if b"\r" in lines or b"\n" in lines:
         data = _BARE_NEWLINE.sub(b"\r\n", data)
+    return data if data.endswith(b"\r\n") or not data else data + b"\r\n"
+
+
+def wire_body(data: bytes) -> bytes:
+    """Return whole lines as DATA wants them (RFC 5321 §4.5.2): leading dots doubled, the final dot added."""
     if data.startswith(b".") or b"\n." in data:
         data = _LEADING_DOT.sub(b"..", data)
-    return data + (b".\r\n" if data.endswith(b"\r\n") or not data else b"\r\n.\r\n")
+    return data + b".\r\n"
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One message on its way. ``sender`` and ``recipient`` are wire addresses; ``body`` is what ``wire_body`` gave."""
+    """One message on its way. ``sender`` and ``recipient`` are wire addresses; ``data`` has CRLF line ends only."""
 
     message: OutgoingMessage
     sender: str
     recipient: str
-    body: bytes
+    data: bytes
+    #: MAIL, RCPT and DATA, for the connection that it is on.
+    commands: tuple[bytes, ...] = ()
     #: Fresh connections that broke under it before its body was written.
     breaks: int = 0
 
@@ -58,10 +65,10 @@ def envelope(delivery: Delivery, extensions: dict[str, str]) -> tuple[bytes, byt
     options = ""
     if "SIZE" in extensions:
         limit = extensions["SIZE"].strip()
-        if limit.isascii() and limit.isdigit() and 0 < int(limit) < len(delivery.body):
-            raise Unsendable(f"the message has {len(delivery.body)} octets, the server takes {int(limit)}")
-        options += f" SIZE={len(delivery.body)}"
-    if not delivery.body.isascii():
+        if limit.isascii() and limit.isdigit() and 0 < int(limit) < len(delivery.data):
+            raise Unsendable(f"the message has {len(delivery.data)} octets, the server takes {int(limit)}")
+        options += f" SIZE={len(delivery.data)}"
+    if not delivery.data.isascii():
         if "8BITMIME" not in extensions:
             raise Unsendable("the message has 8-bit octets, and the server does not offer 8BITMIME")
         options += " BODY=8BITMIME"
@@ -90,6 +97,10 @@ class Run:
         #: What ended the last connection that could not be opened or kept.
         self.failure = SendResult.failure(FailureReason.UNKNOWN_ERROR, "the message was not sent")
         self.unsettled = len(messages)
+        #: How many connections share the messages.
+        self.connections = 1
+        #: Whether messages may share a write, and so the doubt when the connection breaks.
+        self.chunking = all(message.lane == "bulk" and not message.at_most_once for message in messages)
         self._source: Iterator[OutgoingMessage] = iter(messages)
         self._returned: deque[Delivery] = deque()
         self._prepare = prepare
@@ -112,6 +123,21 @@ class Run:
     def give_back(self, delivery: Delivery) -> None:
         """Put a delivery whose body was not written in front of the others."""
         self._returned.appendleft(delivery)
+
+    def unwritten(self, delivery: Delivery, error: Exception, *, fresh: bool) -> None:
+        """The connection broke before the body was written: give it back, once.
+
+        An idle connection that had died is nobody's fault; a second fresh one that breaks is the result.
+        """
+        delivery.breaks += fresh
+        if delivery.breaks > 1:
+            self.settle(delivery.message, self.answers.broken(error))
+        else:
+            self.give_back(delivery)
+
+    def refuse_unsent(self, message: OutgoingMessage, why: Unsendable) -> None:
+        """Settle a message that this server can not take."""
+        self.settle(message, SendResult.failure(FailureReason.CONTENT_ERROR, self.answers.words(str(why))))
 
     def has_more(self) -> bool:
         """Whether ``take`` would return something."""
@@ -162,12 +188,7 @@ class Stream:
         if self._closing:
             self._run.settle(self._closing.message, self._run.answers.broken(error, ambiguous=True))
         if self._opening:
-            # An idle connection that had died is nobody's fault; a second fresh one that breaks is the result.
-            self._opening.breaks += not self._connection.reused
-            if self._opening.breaks > 1:
-                self._run.settle(self._opening.message, self._run.answers.broken(error))
-            else:
-                self._run.give_back(self._opening)
+            self._run.unwritten(self._opening, error, fresh=not self._connection.reused)
         self._closing = self._opening = None
 
     def _next(self) -> tuple[bytes, bytes, bytes] | None:
@@ -179,8 +200,7 @@ class Stream:
             try:
                 commands = envelope(delivery, self._connection.extensions)
             except Unsendable as error:
-                result = SendResult.failure(FailureReason.CONTENT_ERROR, self._run.answers.words(str(error)))
-                self._run.settle(delivery.message, result)
+                self._run.refuse_unsent(delivery.message, error)
             else:
                 self._opening = delivery
                 return commands
@@ -224,7 +244,7 @@ class Stream:
             raise self._connection.error
         self._closing = current
         commands = self._next()
-        self._connection.write(current.body + b"".join(commands or ()))
+        self._connection.write(wire_body(current.data) + b"".join(commands or ()))
         return commands
 
     async def _step_by_step(self) -> None:
@@ -242,7 +262,7 @@ class Stream:
             else:
                 self._closing, self._opening = self._opening, None
                 assert self._closing is not None  # noqa: S101 - narrows the type
-                connection.write(self._closing.body)
+                connection.write(wire_body(self._closing.data))
                 await self._final()
 
     def _refuse(self, stage: str, reply: Reply) -> None:
@@ -256,7 +276,7 @@ class Stream:
         """Await the answer to the body that was written last, if there is one."""
         if not self._closing:
             return
-        reply = await self._connection.reply(extra=len(self._closing.body) / SLOWEST_UPLOAD)
+        reply = await self._connection.reply(extra=len(self._closing.data) / SLOWEST_UPLOAD)
         done, self._closing = self._closing, None
         self._connection.count()
         answers = self._run.answers

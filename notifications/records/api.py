@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import django_filters
 import orjson
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -64,10 +65,39 @@ class SmallObject(JsonObject):
     max_bytes = _MAX_JSON
 
 
-class RecordIn(serializers.Serializer[Any]):
+class WordsIn(serializers.Serializer[Any]):
+    """What says something: with a content or a template, and not both."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        given = [name for name in ("content", "template") if isinstance(data, Mapping) and name in data]
+        errors: dict[str, Any] = {}
+        if len(given) == 2:
+            errors["template"] = ["Give either content or a template, not both."]
+        if not given and not self.partial:
+            errors["content"] = ["This field is required, or else a template."]
+        try:
+            value = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**errors, **_fields(error)}) from None
+        if errors:
+            raise serializers.ValidationError(errors)
+        return value
+
+
+def _fields(error: serializers.ValidationError) -> dict[str, Any]:
+    return error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+
+
+class RecordIn(WordsIn):
     channel = serializers.CharField(max_length=32, help_text="`email`")
     recipient = serializers.CharField(max_length=MAX_ADDRESS, help_text="An address of the channel.")
-    content = JsonObject(help_text="The words; their fields depend on the channel.")
+    content = JsonObject(required=False, help_text="The words; their fields depend on the channel.")
+    template = serializers.CharField(
+        max_length=100, required=False, help_text="Instead of content: a template's slug or id."
+    )
+    locale = serializers.CharField(
+        max_length=35, required=False, allow_blank=True, help_text="Language of the template's words, such as `pt-BR`."
+    )
     context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept and returned, never sent.")
     lane = serializers.ChoiceField(choices=Lane.choices, required=False)
@@ -81,10 +111,18 @@ class RecordChange(RecordIn):
     channel = None  # type: ignore[assignment]
 
 
+class TemplateVersionOut(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+    number = serializers.IntegerField()
+
+
 class RecordOut(serializers.ModelSerializer[NotificationRecord]):
     tenant_id = serializers.UUIDField(read_only=True)  # as text: the answer is kept for its idempotency key
     failure_reason = serializers.SerializerMethodField()
     next_attempt_at = serializers.SerializerMethodField()
+    template = serializers.SerializerMethodField()
+    template_version = serializers.SerializerMethodField()
 
     class Meta:
         model = NotificationRecord
@@ -95,6 +133,9 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
             "recipient",
             "content",
             "context",
+            "template",
+            "template_version",
+            "locale",
             "metadata",
             "lane",
             "mode",
@@ -123,6 +164,13 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
 
     def get_failure_reason(self, record: NotificationRecord) -> str | None:
         """Why the last attempt failed, or null."""
+
+    def get_template(self, record: NotificationRecord) -> str | None:
+        """Slug of the template, or null if the record has content of its own."""
+
+    @extend_schema_field(TemplateVersionOut(allow_null=True))
+    def get_template_version(self, record: NotificationRecord) -> dict[str, Any] | None:
+        """The version that it was accepted with."""
 
     def get_next_attempt_at(self, record: NotificationRecord) -> datetime | None:
         """When it is tried next, or null when nothing more happens by itself."""
@@ -249,6 +297,7 @@ class RecordDetail(TenantView):
         # What is not given goes back to what a new record would have.
         defaults: dict[str, Any] = {
             "context": {},
+            "locale": "",
             "metadata": {},
             "lane": Lane.NORMAL,
             "scheduled_at": None,

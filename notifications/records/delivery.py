@@ -26,6 +26,8 @@ from notifications.recipients.unsubscribe import unsubscribe_headers
 from notifications.records.hooks import Finish
 from notifications.records.outcomes import Outcome, Try, decide, hold, refuse
 from notifications.records.queue import Claimed
+from notifications.records.words import fill_in
+from notifications.templates.rendering import CompiledTemplate
 from tenants.callers import Mode
 
 Report = Callable[[Outcome], None]
@@ -69,6 +71,7 @@ class Delivery:
     doors: Doors
     report: Report
     finishes: Mapping[UUID, Sequence[Finish]] = field(default_factory=dict)
+    templates: Mapping[UUID, CompiledTemplate] = field(default_factory=dict)
 
     async def deliver(self, chunk: Sequence[Claimed]) -> None:
         """Send a chunk of one tenant's records; returns when each has its outcome."""
@@ -95,7 +98,7 @@ class Delivery:
         channel, ready = channels.get(channel_key), {}
         for claimed in group:
             try:
-                content = channel.prepare(claimed.content)[1].render(claimed.context)
+                content = fill_in(claimed, channel, self._template_of(claimed))
             except ContentError as error:
                 self.report(refuse(claimed, FailureReason.CONTENT_ERROR, error.message, now=timezone.now()))
                 continue
@@ -103,9 +106,16 @@ class Delivery:
                 content["headers"] = {**content.get("headers", {}), **headers}
             for finish in self.finishes.get(claimed.id, ()):
                 content = finish(claimed, content)
-            message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane)
+            message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane, claimed.at_most_once)
             ready[claimed.id] = _Sending(claimed, message)
         return ready
+
+    def _template_of(self, claimed: Claimed) -> CompiledTemplate | None:
+        if claimed.template_version_id is None:
+            return None
+        if (template := self.templates.get(claimed.template_version_id)) is None:
+            raise ContentError("The version of the template that it was accepted with is gone.", field="template")
+        return template
 
     async def _send_all(
         self, tenant_id: UUID, ready: dict[UUID, _Sending], credentials: Sequence[UsableCredential]

@@ -143,7 +143,7 @@ class Engine:
         writing = asyncio.ensure_future(flush_often())
         async with self._lease(tenant_id, token):
             try:
-                await Delivery(self._doors(), report, chunk.finishes).deliver(chunk.sendable)
+                await Delivery(self._doors(), report, chunk.finishes, chunk.templates).deliver(chunk.sendable)
             finally:
                 sent = True
                 wanted.set()

@@ -20,6 +20,9 @@ from notifications.records.models import NotificationRecord
 from notifications.records.states import Lane, Status
 from notifications.records.suppressed import hold_suppressed
 from notifications.records.wake import wake_after_commit
+from notifications.records.words import fill_in
+from notifications.templates.rendering import compiled_version
+from notifications.templates.services import resolve
 from tenants.callers import Caller
 from tenants.limits import default_region
 
@@ -29,16 +32,24 @@ _HORIZON = timedelta(days=366)
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A message as a caller asks for it. Times are aware; ``expires_at`` defaults to the lane's deadline."""
+    """A message as a caller asks for it. Times are aware; ``expires_at`` defaults to the lane's deadline.
+
+    Its words are its ``content``, or a template: named by slug or id (its published version is taken), or by the id of
+    a version. With a template, ``content`` holds only what is said otherwise: an email's subject.
+    """
 
     channel: str
     recipient: str
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     lane: str = Lane.NORMAL
     scheduled_at: datetime | None = None
     expires_at: datetime | None = None
+    template: str = ""
+    template_version_id: UUID | None = None
+    locale: str = ""
+    user_id: str = ""
 
 
 def accept(caller: Caller, new: NewRecord) -> NotificationRecord:
@@ -78,10 +89,7 @@ def prepare(
 
     Raises ``ContentInvalid`` (``content_error``) naming the field, and the placeholder if one has no value.
     """
-    try:
-        address = channel.normalise_address(recipient, region=default_region(tenant_id))
-    except ContentError as error:
-        raise InvalidInput(error.message, errors={"recipient": [error.message]}) from None
+    address = normal_address(tenant_id, channel, recipient)
     try:
         valid, compiled = channel.prepare(content)
         compiled.render(context)
@@ -90,6 +98,42 @@ def prepare(
         where = f"context.{error.placeholder}" if error.placeholder else error.field
         raise ContentInvalid(error.message, errors={where: [error.message]}) from None
     return address, valid
+
+
+def normal_address(tenant_id: UUID, channel: Channel, recipient: str) -> str:
+    """Return the one form of an address. Raises ``InvalidInput`` for the field ``recipient``."""
+    try:
+        return channel.normalise_address(recipient, region=default_region(tenant_id))
+    except ContentError as error:
+        raise InvalidInput(error.message, errors={"recipient": [error.message]}) from None
+
+
+def pinned_version(new: NewRecord) -> UUID | None:
+    """Return the version of the template that a message is to be of, or None if it brings its words along.
+
+    Needs the tenant's scope if there is a template. Raises ``InvalidInput`` for the field ``template``.
+    """
+    if new.template_version_id is not None or not new.template:
+        return new.template_version_id
+    return resolve(new.template, channel=new.channel).id
+
+
+def prove(record: NotificationRecord) -> None:
+    """Fill in a template once, to prove that nothing is missing. Needs the tenant's scope.
+
+    Raises ``ContentInvalid`` (``content_error``) naming the placeholder, and ``InvalidInput`` for another channel's.
+    """
+    if record.template_version_id is None:
+        return
+    try:
+        template = compiled_version(record.template_version_id)
+        if template.channel != record.channel:
+            message = f"The template is for {template.channel}, not for {record.channel}."
+            raise InvalidInput(f"template: {message}", errors={"template": [message]})
+        fill_in(record, channel_of(record.channel), template)
+    except ContentError as error:
+        where = f"context.{error.placeholder}" if error.placeholder else "template"
+        raise ContentInvalid(error.message, errors={where: [error.message]}) from None
 
 
 def check_times(scheduled_at: datetime | None, expires_at: datetime | None, now: datetime) -> None:
@@ -117,16 +161,21 @@ def due_and_deadline(
 def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationRecord:
     """Return a checked record that is not written yet. Raises like ``accept``."""
     check_times(new.scheduled_at, new.expires_at, now)
-    recipient, content = prepare(
-        caller.required_tenant_id(), channel_of(new.channel), new.recipient, new.content, new.context
-    )
+    tenant_id, channel, version_id = caller.required_tenant_id(), channel_of(new.channel), pinned_version(new)
+    if version_id is None:
+        recipient, content = prepare(tenant_id, channel, new.recipient, new.content, new.context)
+    else:
+        recipient, content = normal_address(tenant_id, channel, new.recipient), dict(new.content)
     status, due_at, expires_at = due_and_deadline(new.lane, new.scheduled_at, new.expires_at, now)
-    return NotificationRecord(
+    record = NotificationRecord(
         id=new_id(),
-        tenant_id=caller.required_tenant_id(),
+        tenant_id=tenant_id,
         channel=new.channel,
         recipient=recipient,
+        user_id=new.user_id,
         content=content,
+        template_version_id=version_id,
+        locale=new.locale,
         context=dict(new.context),
         metadata=dict(new.metadata),
         lane=new.lane,
@@ -140,3 +189,5 @@ def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationR
         created_at=now,
         updated_at=now,
     )
+    prove(record)
+    return record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -63,8 +63,8 @@ WHERE r.id = ANY (ARRAY(
     WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({_WAITING}) AND due_at <= now()
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ))
-RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
-    attempt_count, created_at, expires_at, lease_token,
+RETURNING id, channel, recipient, content, context, mode, retry_count, max_retries, attempt_count,
+    extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
     (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s),
     coalesce(metadata ->> 'category', ''), failure_reason = 'auth_error',
     user_id, template_version_id, locale, campaign_id, batch_id, event_id
@@ -79,7 +79,7 @@ def claim(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> list[Claime
             _CLAIM,
             {"token": token, "lease": settings.LEASE_SECONDS, "tenant": tenant_id, "lane": lane, "limit": limit},
         )
-        return _claimed(cursor)
+        return _claimed(cursor, tenant_id, lane, token)
 
 
 def renew(tenant_id: UUID, token: UUID) -> int:
@@ -172,32 +172,37 @@ def release_held(tenant_id: UUID, channel: str) -> list[str]:
         return sorted({row[0] for row in cursor.fetchall()})
 
 
-def _claimed(cursor: CursorWrapper) -> list[Claimed]:
-    return [
-        Claimed(
-            id=row[0],
-            tenant_id=row[1],
-            channel=row[2],
-            recipient=row[3],
-            content=loads(row[4]),
-            context=loads(row[5]),
-            lane=row[6],
-            mode=row[7],
-            retry_count=row[8],
-            max_retries=row[9],
-            attempt_count=row[10],
-            created_at=row[11],
-            expires_at=row[12],
-            lease_token=row[13],
-            at_most_once=bool(row[14]),
-            category=row[15],
-            was_held=row[16],
-            user_id=row[17],
-            template_version_id=row[18],
-            locale=row[19],
-            campaign_id=row[20],
-            batch_id=row[21],
-            event_id=row[22],
+def _claimed(cursor: CursorWrapper, tenant_id: UUID, lane: str, token: UUID) -> list[Claimed]:
+    source, content = "", {}  # rows of one campaign have the same content: it is read once
+    claimed = []
+    for row in cursor.fetchall():
+        if row[3] != source:
+            source, content = row[3], loads(row[3])
+        claimed.append(
+            Claimed(
+                id=row[0],
+                tenant_id=tenant_id,
+                channel=row[1],
+                recipient=row[2],
+                content=content,
+                context=loads(row[4]),
+                lane=lane,
+                mode=row[5],
+                retry_count=row[6],
+                max_retries=row[7],
+                attempt_count=row[8],
+                created_at=datetime.fromtimestamp(row[9], UTC),
+                expires_at=datetime.fromtimestamp(row[10], UTC),
+                lease_token=token,
+                at_most_once=bool(row[11]),
+                category=row[12],
+                was_held=row[13],
+                user_id=row[14],
+                template_version_id=row[15],
+                locale=row[16],
+                campaign_id=row[17],
+                batch_id=row[18],
+                event_id=row[19],
+            )
         )
-        for row in cursor.fetchall()
-    ]
+    return claimed

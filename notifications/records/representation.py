@@ -7,6 +7,7 @@ from typing import Any
 
 from notifications.records.models import NotificationRecord
 from notifications.records.states import Status
+from notifications.templates.rendering import label_of
 
 
 def represent(record: NotificationRecord) -> dict[str, Any]:
@@ -18,6 +19,7 @@ def represent(record: NotificationRecord) -> dict[str, Any]:
         "recipient": record.recipient,
         "content": record.content,
         "context": record.context,
+        **_words(record),
         "metadata": record.metadata,
         "lane": str(record.lane),
         "mode": record.mode,
@@ -40,6 +42,14 @@ def represent(record: NotificationRecord) -> dict[str, Any]:
         "created_at": _time(record.created_at),
         "updated_at": _time(record.updated_at),
     }
+
+
+def _words(record: NotificationRecord) -> dict[str, Any]:
+    if record.template_version_id is None:
+        return {"template": None, "template_version": None, "locale": record.locale}
+    label = label_of(record.template_version_id)
+    version = {"id": str(record.template_version_id), "slug": label.slug, "number": label.number} if label else None
+    return {"template": label.slug if label else None, "template_version": version, "locale": record.locale}
 
 
 def _time(moment: datetime | None) -> str | None:

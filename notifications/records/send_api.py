@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications.records import services
-from notifications.records.api import JsonObject, RecordOut, SmallObject
+from notifications.records.api import JsonObject, RecordOut, SmallObject, WordsIn
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.models import NotificationRecord
 from notifications.records.sending import MAX_NOTIFICATIONS, SendCall, Skipped, send
@@ -41,7 +41,7 @@ _ONE_CHANNEL = {
 }
 
 
-class SendIn(serializers.Serializer[Any]):
+class SendIn(WordsIn):
     channel = serializers.CharField(max_length=32, required=False, help_text="Either this or `channels`.")
     channels = serializers.ListField(
         child=serializers.CharField(max_length=32), required=False, allow_empty=False, max_length=16
@@ -52,10 +52,21 @@ class SendIn(serializers.Serializer[Any]):
         allow_empty=False,
         max_length=MAX_NOTIFICATIONS,
         help_text="Addresses of the one channel, or objects: `email`, `phone`, `token`, `user_id` (push: to each of "
-        "that person's devices), `context` (values for this recipient, over those of the call).",
+        "that person's devices), `context` (values for this recipient, over those of the call), `locale`.",
     )
     to = serializers.JSONField(required=False, help_text="The same, also a single one.")
-    content = JsonObject(help_text="The words by channel: `{channel: content}`; of a single channel the words alone.")
+    content = JsonObject(
+        required=False, help_text="The words by channel: `{channel: content}`; of a single channel the words alone."
+    )
+    template = serializers.CharField(
+        max_length=100,
+        required=False,
+        help_text="Instead of content: a template's slug or id. For several channels a slug `welcome` stands for "
+        "`welcome.email`, `welcome.push` and so on.",
+    )
+    locale = serializers.CharField(
+        max_length=35, required=False, allow_blank=True, help_text="Language of the template's words, such as `pt-BR`."
+    )
     context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept with each notification, never sent.")
     lane = serializers.ChoiceField(choices=Lane.choices, required=False)

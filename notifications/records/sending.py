@@ -36,12 +36,15 @@ class SendCall:
 
     channels: Sequence[str]
     recipients: Sequence[Any]
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     lane: str = Lane.NORMAL
     scheduled_at: datetime | None = None
     expires_at: datetime | None = None
+    #: Instead of content: slug or id of a template. Of several channels each takes its own (``welcome.email``).
+    template: str = ""
+    locale: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class _Target:
     address: str
     user_id: str
     context: Mapping[str, Any]
+    locale: str = ""
 
 
 def send(caller: Caller, call: SendCall) -> tuple[list[NotificationRecord], list[Skipped]]:
@@ -91,6 +95,8 @@ def _contents(call: SendCall) -> dict[str, Mapping[str, Any]]:
     """Return the content of each channel."""
     for key in call.channels:
         channel_of(key)
+    if call.template:
+        return {key: {} for key in call.channels}
     keyed = call.content.keys() <= set(known_channels.keys()) and all(
         isinstance(value, Mapping) for value in call.content.values()
     )
@@ -138,11 +144,11 @@ def _target_of(index: int, channel: str, recipient: Mapping[str, Any]) -> _Targe
     user_id = recipient.get("user_id") or ""
     if not address and not (channel == PUSH and user_id):
         return None
-    return _Target(index, channel, address, user_id, recipient.get("context") or {})
+    return _Target(index, channel, address, user_id, recipient.get("context") or {}, recipient.get("locale") or "")
 
 
 def _shape_errors(recipient: Mapping[str, Any], where: str) -> Errors:
-    addresses = {*known_channels.keys(), *_ADDRESS_FIELDS.values(), "user_id"}
+    addresses = {*known_channels.keys(), *_ADDRESS_FIELDS.values(), "user_id", "locale"}
     errors: Errors = {}
     for name, value in recipient.items():
         if name == "context":
@@ -164,7 +170,9 @@ def _fan_out(targets: Sequence[_Target]) -> tuple[list[_Target], list[Skipped]]:
         is_named = target.channel == PUSH and target.user_id in devices and target.address in ("", target.user_id)
         if is_named:
             resolved += [
-                _Target(target.index, PUSH, device.token, target.user_id, target.context)
+                _Target(
+                    target.index, PUSH, device.token, target.user_id, target.context, target.locale or device.locale
+                )
                 for device in devices[target.user_id]
             ]
         elif target.address:
@@ -185,6 +193,9 @@ def _new(call: SendCall, contents: Mapping[str, Mapping[str, Any]], target: _Tar
         lane=call.lane,
         scheduled_at=call.scheduled_at,
         expires_at=call.expires_at,
+        template=call.template,
+        locale=target.locale or call.locale,
+        user_id=target.user_id,
     )
 
 
@@ -220,7 +231,7 @@ def _place(call: SendCall, target: _Target, name: str) -> str:
         return f"recipients.{target.index}.{own}"
     if name.startswith("context."):
         return f"recipients.{target.index}.{name}"
-    if name in ("scheduled_at", "expires_at"):
+    if name in ("scheduled_at", "expires_at", "template"):
         return name
     return f"content.{target.channel}.{name}" if len(call.channels) > 1 else f"content.{name}"
 

@@ -10,10 +10,20 @@ from uuid import UUID
 from django.utils import timezone
 
 from notification_service.lib.errors import Conflict, NotFound
-from notifications.records.intake import NewRecord, accept, channel_of, check_times, due_and_deadline, prepare
+from notifications.records.intake import (
+    NewRecord,
+    accept,
+    channel_of,
+    check_times,
+    due_and_deadline,
+    normal_address,
+    prepare,
+    prove,
+)
 from notifications.records.models import Attempt, NotificationRecord, RecordEvent
 from notifications.records.states import EDITABLE, WAITING, Status, sources
 from notifications.records.wake import wake_after_commit
+from notifications.templates.services import resolve
 from tenants import audit
 from tenants.callers import Caller
 
@@ -52,10 +62,16 @@ def edit_record(caller: Caller, record_id: UUID, changes: Mapping[str, Any]) -> 
             errors={"status": [f"Is {record.status}."]},
         )
     now = timezone.now()
-    merged = {name: changes.get(name, getattr(record, name)) for name in ("recipient", "content", "context", "lane")}
-    recipient, content = prepare(
-        record.tenant_id, channel_of(record.channel), merged["recipient"], merged["content"], merged["context"]
-    )
+    names = ("recipient", "content", "context", "lane", "locale")
+    merged = {name: changes.get(name, getattr(record, name)) for name in names}
+    channel, version_id = channel_of(record.channel), _version_after(record, changes)
+    if version_id is None:
+        recipient, content = prepare(
+            record.tenant_id, channel, merged["recipient"], merged["content"], merged["context"]
+        )
+    else:
+        recipient = normal_address(record.tenant_id, channel, merged["recipient"])
+        content = {} if changes.get("template") else dict(record.content)
     scheduled_at: datetime | None = changes.get("scheduled_at", record.scheduled_at)
     times = {"scheduled_at", "expires_at", "lane"} & changes.keys()
     if times:
@@ -66,14 +82,20 @@ def edit_record(caller: Caller, record_id: UUID, changes: Mapping[str, Any]) -> 
         )
     else:
         status, due_at, expires_at = Status(record.status), record.due_at, record.expires_at
-    before = {name: getattr(record, name) for name in changes}
+    before = {name: getattr(record, name) for name in changes if name != "template"}
+    before |= {"template": record.template_version_id}
     record.status = status
+    record.content, record.template_version_id = content, version_id
+    record.context, record.locale = dict(merged["context"]), merged["locale"]
+    prove(record)
     _save(
         record,
         {
             "recipient": recipient,
             "content": content,
-            "context": dict(merged["context"]),
+            "template_version_id": version_id,
+            "locale": merged["locale"],
+            "context": record.context,
             "lane": merged["lane"],
             "metadata": dict(changes.get("metadata", record.metadata)),
             "scheduled_at": scheduled_at,
@@ -81,12 +103,18 @@ def edit_record(caller: Caller, record_id: UUID, changes: Mapping[str, Any]) -> 
             "expires_at": expires_at,
         },
     )
-    _happened(
-        record, "edited", caller, fields=sorted(name for name in changes if before[name] != getattr(record, name))
-    )
+    after = {name: getattr(record, name) for name in before if name != "template"} | {"template": version_id}
+    _happened(record, "edited", caller, fields=sorted(name for name in before if before[name] != after[name]))
     if record.due_at <= now:
         wake_after_commit(record.tenant_id, record.lane)
     return record
+
+
+def _version_after(record: NotificationRecord, changes: Mapping[str, Any]) -> UUID | None:
+    """Return the version that a record names once it is changed: its own, a new template's, or none."""
+    if changes.get("template"):
+        return resolve(changes["template"], channel=record.channel).id
+    return None if "content" in changes else record.template_version_id
 
 
 def cancel_record(caller: Caller, record_id: UUID) -> NotificationRecord:
@@ -129,6 +157,9 @@ def resend_record(caller: Caller, record_id: UUID) -> NotificationRecord:
             context=record.context,
             metadata=record.metadata,
             lane=record.lane,
+            template_version_id=record.template_version_id,
+            locale=record.locale,
+            user_id=record.user_id,
         ),
     )
     new.resend_of = record.id

@@ -14,6 +14,7 @@ from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import Outcome, write_outcomes
 from notifications.records.queue import Claimed
 from notifications.records.states import Status
+from notifications.templates.rendering import CompiledTemplate, compiled_versions
 
 
 def hold_suppressed(records: Sequence[NotificationRecord]) -> None:
@@ -34,11 +35,15 @@ def hold_suppressed(records: Sequence[NotificationRecord]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a drain took at once: how many records in all, those that may be sent, and what else is done to them."""
+    """What a drain took at once: how many records in all, those that may be sent, and what else is done to them.
+
+    ``templates`` are the versions that the records name, compiled; one that can not be is not among them.
+    """
 
     taken: int
     sendable: list[Claimed]
     finishes: Mapping[UUID, Sequence[Finish]]
+    templates: Mapping[UUID, CompiledTemplate]
 
 
 def claim_chunk(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> Chunk:
@@ -57,4 +62,6 @@ def claim_chunk(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> Chunk
     if outcomes:
         hooks.announce(write_outcomes(tenant_id, outcomes))
     sendable = [each for each in claimed if addressees[each.id] not in held] if held else claimed
-    return Chunk(len(claimed), sendable, hooks.finishes_of(sendable) if sendable else {})
+    finishes = hooks.finishes_of(sendable) if sendable else {}
+    templates = compiled_versions({each.template_version_id for each in sendable} - {None})
+    return Chunk(len(claimed), sendable, finishes, templates)
