@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "notifications.recipients.apps.RecipientsConfig",
     "notifications.templates.apps.TemplatesConfig",
     "notifications.records.apps.RecordsConfig",
+    "notifications.inbox.apps.InboxConfig",
     "messaging.apps.MessagingConfig",
 ]
 
@@ -216,16 +217,36 @@ OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", def
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
 
+# --- Inbox and live sockets ---------------------------------------------------------------------------------------
+# Snoozes and lives of messages end at most so many seconds late in inboxes that nobody looks at.
+INBOX_SWEEP_SECONDS: float = env.float("INBOX_SWEEP_SECONDS", default=10.0)
+# Days after which messages leave the inbox, read or not; 0 keeps them.
+INBOX_RETENTION_DAYS: int = env.int("INBOX_RETENTION_DAYS", default=180)
+# The longest sound that may be uploaded, in bytes.
+SOUND_MAX_BYTES: int = env.int("SOUND_MAX_BYTES", default=1024 * 1024)
+# The Redis channel that carries news to the sockets; installations that share a Redis need one each.
+LIVE_CHANNEL: str = env.str("LIVE_CHANNEL", default="notifications:live")
+# Every socket gets a heartbeat so often; it heals what Redis lost.
+LIVE_HEARTBEAT_SECONDS: float = env.float("LIVE_HEARTBEAT_SECONDS", default=25.0)
+# Sockets that may be open at once: of one person, of one tenant.
+LIVE_SOCKETS_PER_USER: int = env.int("LIVE_SOCKETS_PER_USER", default=20)
+LIVE_SOCKETS_PER_TENANT: int = env.int("LIVE_SOCKETS_PER_TENANT", default=50_000)
+# Origins (https://crm.example) whose pages may open sockets besides our own and those of CORS_ALLOWED_ORIGINS; * is any.
+LIVE_ALLOWED_ORIGINS: list[str] = env.list("LIVE_ALLOWED_ORIGINS", default=[])
+
 # --- Chat ---------------------------------------------------------------------------------------------------------
+# The Redis channel that carries chat to the sockets; installations that share a Redis need one each.
+CHAT_CHANNEL: str = env.str("CHAT_CHANNEL", default="notifications:chat")
 # Messages that somebody has not read after so many minutes become a notification.
 CHAT_NOTICE_MINUTES: float = env.float("CHAT_NOTICE_MINUTES", default=10.0)
-# How long somebody who is not heard of counts as here.
+# How long somebody who is not heard of counts as here, in seconds.
 CHAT_PRESENCE_SECONDS: float = env.float("CHAT_PRESENCE_SECONDS", default=45.0)
+# People in one conversation, and octets of one file, at most.
 CHAT_MAX_PARTICIPANTS: int = env.int("CHAT_MAX_PARTICIPANTS", default=1_000)
 CHAT_MAX_FILE_BYTES: int = env.int("CHAT_MAX_FILE_BYTES", default=10_000_000)
 # The largest picture that is opened, in pixels: a small file can be an enormous picture.
 CHAT_MAX_IMAGE_PIXELS: int = env.int("CHAT_MAX_IMAGE_PIXELS", default=40_000_000)
-# How long the address of a file is good for.
+# How long the address of a file is good for, in seconds.
 CHAT_FILE_URL_SECONDS: int = env.int("CHAT_FILE_URL_SECONDS", default=300)
 # A ClamAV daemon (clamd) that files are shown to, as host:port; empty: none.
 CLAMAV_ADDRESS: str = env.str("CLAMAV_ADDRESS", default="")
@@ -263,6 +284,8 @@ CELERY: dict[str, Any] = {
     "beat_schedule": {
         "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
+        "inbox-wake": {"task": "notifications.inbox.tasks.wake_due", "schedule": INBOX_SWEEP_SECONDS},
+        "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},
         "chat-notices": {"task": "messaging.tasks.send_notices", "schedule": 15.0},
         "chat-presence": {"task": "messaging.tasks.expire_presence", "schedule": 5.0},
         "chat-housekeep": {"task": "messaging.tasks.housekeep", "schedule": 3600.0},

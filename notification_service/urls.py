@@ -22,6 +22,7 @@ urlpatterns = [
     path("", include("notifications.credentials.urls")),
     path("", include("notifications.recipients.urls")),
     path("", include("notifications.records.urls")),
+    path("", include("notifications.inbox.urls")),
     path("", include("messaging.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
     route("api/docs/", SpectacularSwaggerView, "swagger"),

@@ -51,6 +51,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
     sandbox_ports = [f"--smtp-port={setup.ports['sandbox_smtp']}", f"--http-port={setup.ports['sandbox_http']}"]
     place = ["--host=127.0.0.1", *sandbox_ports, f"--data-dir={local / 'sandbox'}"]
     bind = ["--host=127.0.0.1", f"--port={setup.port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
+    sockets = ["--ws-max-size=65536", "--ws-per-message-deflate=false"]  # compression costs 20 KB a socket
     beat = ["beat", "--pidfile="]
     celery = ["-m", "celery", "-A", "notification_service"]
     demo = ["manage.py", "seed_demo", f"--write={local / 'demo.json'}"]
@@ -76,7 +77,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
         python("seed", *demo, needs=("migrate", "sandbox"), once=True),
         python(
             "web",
-            *("-m", "uvicorn", "notification_service.asgi:application", *bind),
+            *("-m", "uvicorn", "notification_service.asgi:application", *bind, *sockets),
             needs=("seed", "sandbox"),
             ready=lambda: answers(f"{setup.base_url}/health"),
         ),

@@ -83,7 +83,7 @@ def apply(receipts: Sequence[Receipt]) -> list[Receipt]:
     for receipt in found:
         receipt.record_id, receipt.applied_at = records[receipt.id].id, now
     Receipt.objects.bulk_update(found, ["record_id", "applied_at"])
-    _move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in found})
+    move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in found})
     RecordEvent.objects.bulk_create(
         RecordEvent(
             tenant_id=receipt.tenant_id,
@@ -238,7 +238,8 @@ WHERE r.id = n.id AND r.tenant_id = %s AND present.state = r.delivery_state AND 
 """
 
 
-def _move(news: dict[UUID, tuple[UUID, DeliveryState]]) -> None:
+def move(news: dict[UUID, tuple[UUID, DeliveryState]]) -> None:
+    """Move records forward to the highest of the states that news bring, by receipt id. Needs the tenant's scope."""
     best: dict[UUID, DeliveryState] = {}
     for record_id, state in news.values():
         if DELIVERY_RANKS[state] > DELIVERY_RANKS[best.get(record_id, DeliveryState.NONE)]:
