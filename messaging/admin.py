@@ -43,7 +43,7 @@ class ChatMessageAdmin(LongList, ReadOnlyAdmin):
     list_select_related = ("tenant", "conversation")
     search_fields = ("=id", "=sender_id")
     exclude = ("text", "search", "file", "reply_to")
-    actions = ("delete_messages",)
+    actions = ("delete_messages",)  # type: ignore[assignment]
 
     @admin.action(description="Delete what these messages say")
     def delete_messages(self, request: HttpRequest, rows: QuerySet[ChatMessage]) -> None:

@@ -1,4 +1,4 @@
-"""News of conversations on their way to open sockets: one Redis channel a tenant, published after the commit.
+"""News of conversations on their way to open sockets: one Redis channel, published after the commit.
 
 What is published may be lost (Redis is away, a process restarts): sockets notice by ``seq`` and ``revision`` and resume
 from the database. Nothing here is the only copy of anything.
@@ -12,16 +12,12 @@ from uuid import UUID
 
 import orjson
 import structlog
+from django.conf import settings
 from django.db import transaction
 
 from notification_service.lib.redis import RedisUnavailable, attempt
 
 log = structlog.get_logger(__name__)
-
-
-def channel_of(tenant_id: UUID) -> str:
-    """Return the name of a tenant's Redis channel."""
-    return f"chat:{tenant_id}"
 
 
 def announce(
@@ -41,6 +37,7 @@ def announce(
     """
     envelope = orjson.dumps(
         {
+            "tenant": str(tenant_id),
             "conversations": [str(each) for each in conversations],
             "users": None if users is None else list(users),
             "everywhere": everywhere,
@@ -51,12 +48,11 @@ def announce(
             "text": orjson.dumps(frame).decode(),
         }
     )
-    transaction.on_commit(lambda: publish(tenant_id, envelope))
+    transaction.on_commit(lambda: _publish(envelope), robust=True)
 
 
-def publish(tenant_id: UUID, envelope: bytes) -> None:
-    """Publish now; where Redis is away, nobody hears of it live."""
+def _publish(envelope: bytes) -> None:
     try:
-        attempt(lambda client: client.publish(channel_of(tenant_id), envelope))
-    except RedisUnavailable:
-        log.debug("chat_event_not_published", tenant_id=str(tenant_id))
+        attempt(lambda client: client.publish(settings.CHAT_CHANNEL, envelope))
+    except RedisUnavailable as error:
+        log.warning("chat_news_not_published", error=str(error))

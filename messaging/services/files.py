@@ -52,7 +52,7 @@ def storage() -> Storage:
     return storages["uploads"]
 
 
-def upload(caller: Caller, conversation_id: UUID, uploaded: UploadedFile) -> ChatFile:
+def upload(caller: Caller, conversation_id: UUID, uploaded: UploadedFile[Any]) -> ChatFile:
     """Keep a file for a conversation. Opens the tenant's scope itself: nothing is locked while a file is looked at.
 
     Raises ``NotFound``, ``InvalidInput`` (``file``), ``TooManyRequests``, ``Unavailable``.

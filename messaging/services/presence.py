@@ -96,6 +96,27 @@ def beat(tenant_id: UUID, user_id: str, status: str = "") -> Presence:
     return presence
 
 
+def renew(people: Collection[tuple[UUID, str]]) -> None:
+    """Note that all these people (tenant, user id) are still here, in one trip."""
+    asked = list(people)
+
+    def command(client: Any) -> list[list[str]]:
+        with client.pipeline(transaction=False) as pipe:
+            for tenant_id, user_id in asked:
+                keys = (_HERE, _key(tenant_id, user_id))
+                life = str(settings.CHAT_PRESENCE_SECONDS)
+                pipe.eval(_BEAT, 2, *keys, _member(tenant_id, user_id), life, "", str(_REMEMBERED))
+            return cast("list[list[str]]", pipe.execute())
+
+    try:
+        answers = attempt(command)
+    except RedisUnavailable:
+        return
+    for (tenant_id, user_id), (before, now) in zip(asked, answers, strict=True):
+        if now != before:  # nobody had heard of them for a while
+            _tell(tenant_id, Presence(user_id, now, datetime.now(UTC)))
+
+
 def update_own(caller: Caller, status: str) -> Presence:
     """Say how the caller is. Raises ``InvalidInput``."""
     person = person_of(caller)

@@ -57,7 +57,7 @@ for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT'
 end
 return gone
 """
-#: Sockets of streams; others are counted apart, and whoever opens them removes what was lost.
+#: Sockets of streams; those of other kinds are counted apart.
 _STREAMS: Final = "sockets"
 _LIVES = 3
 _SHOWN = 1_000
@@ -87,9 +87,9 @@ async def renew(tenant_id: UUID, sockets: Sequence[tuple[str, str]], *, kind: st
         await _eval(_RENEW, keys, _life(), *(word for pair in some for word in pair))
 
 
-async def forget_lost(tenant_id: UUID) -> list[str]:
+async def forget_lost(tenant_id: UUID, *, kind: str = _STREAMS) -> list[str]:
     """Forget sockets that nobody renewed; return who has none left by that."""
-    return list(await _eval(_FORGET, [_tenant_key(tenant_id)], _person_prefix(tenant_id)) or [])
+    return list(await _eval(_FORGET, [_tenant_key(tenant_id, kind)], _person_prefix(tenant_id, kind)) or [])
 
 
 async def online(tenant_id: UUID) -> list[str]:
