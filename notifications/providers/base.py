@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -129,6 +129,13 @@ class CredentialSchema(BaseModel):
     def secret_fields(cls) -> frozenset[str]:
         """Names of the fields that never leave the service in clear."""
         return frozenset(name for name, info in cls.model_fields.items() if "SecretStr" in str(info.annotation))
+
+    #: Fields that say where secrets are sent.
+    secret_destinations: ClassVar[frozenset[str]] = frozenset({"base_url", "token_uri", "token_url"})
+
+    def sends_elsewhere(self, before: Self) -> bool:
+        """Whether the secrets go to another place than with ``before``, or less guarded on their way."""
+        return any(getattr(self, name, None) != getattr(before, name, None) for name in self.secret_destinations)
 
     def reveal(self) -> dict[str, Any]:
         """Return the payload with its secrets in clear: only to encrypt it or to talk to the provider."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from notifications.providers.base import FailureReason, OutgoingMessage, SendResult
 from notifications.providers.smtp_answers import Answers
@@ -44,12 +44,17 @@ def wire_body(data: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Delivery:
-    """One message on its way. ``sender`` and ``recipient`` are wire addresses; ``data`` has CRLF line ends only."""
+    """One message on its way. ``data`` has CRLF line ends only; the addresses are wire addresses.
+
+    ``copies`` get it too, if the server takes them: what it says to those that it refuses is in ``refused``.
+    """
 
     message: OutgoingMessage
     sender: str
     recipient: str
     data: bytes
+    copies: tuple[str, ...] = ()
+    refused: list[str] = field(default_factory=list)
     #: MAIL, RCPT and DATA, for the connection that it is on.
     commands: tuple[bytes, ...] = ()
     #: Fresh connections that broke under it before its body was written.
@@ -72,7 +77,7 @@ def envelope(delivery: Delivery, extensions: dict[str, str]) -> tuple[bytes, byt
         if "8BITMIME" not in extensions:
             raise Unsendable("the message has 8-bit octets, and the server does not offer 8BITMIME")
         options += " BODY=8BITMIME"
-    if not (delivery.sender + delivery.recipient).isascii():
+    if not "".join((delivery.sender, delivery.recipient, *delivery.copies)).isascii():
         if "SMTPUTF8" not in extensions:
             raise Unsendable("the address is not ASCII, and the server does not offer SMTPUTF8")
         options += " SMTPUTF8"
@@ -100,7 +105,12 @@ class Run:
         #: How many connections share the messages.
         self.connections = 1
         #: Whether messages may share a write, and so the doubt when the connection breaks.
-        self.chunking = all(message.lane == "bulk" and not message.at_most_once for message in messages)
+        self.chunking = all(
+            message.lane == "bulk"
+            and not message.at_most_once
+            and not (message.content.get("cc") or message.content.get("bcc"))
+            for message in messages
+        )
         self._source: Iterator[OutgoingMessage] = iter(messages)
         self._returned: deque[Delivery] = deque()
         self._prepare = prepare
@@ -209,14 +219,19 @@ class Stream:
     async def _pipelined(self) -> None:
         connection = self._connection
         commands = self._next()
-        if commands:
-            connection.write(b"".join(commands))
+        if head := self._together(commands):
+            connection.write(head)
         skip = 0  # answers to RSET and to an empty message, which mean nothing
         while self._opening:
             await self._final()
             for _ in range(skip):
                 await connection.reply()
             skip = 0
+            if commands and self._opening.copies:
+                await self._alone(commands)
+                commands = self._next()
+                connection.write(self._together(commands))
+                continue
             answers: list[Reply] = []
             while len(answers) < len(_STAGES) and (not answers or answers[-1].code != 421):
                 answers.append(await connection.reply())
@@ -231,7 +246,7 @@ class Stream:
             if answers[-1].code == 421:
                 raise Closing
             commands = self._next()
-            connection.write(rescue + b"".join(commands or ()))
+            connection.write(rescue + self._together(commands))
         await self._final()
         for _ in range(skip):
             await connection.reply()
@@ -244,26 +259,50 @@ class Stream:
             raise self._connection.error
         self._closing = current
         commands = self._next()
-        self._connection.write(wire_body(current.data) + b"".join(commands or ()))
+        self._connection.write(wire_body(current.data) + self._together(commands))
         return commands
 
+    def _together(self, commands: tuple[bytes, bytes, bytes] | None) -> bytes:
+        """Return an envelope that may travel in one write, or nothing if it needs a look at each answer.
+
+        That is one with copies: were its own recipient refused, what follows would go to the copies alone.
+        """
+        return b"" if commands is None or (self._opening and self._opening.copies) else b"".join(commands)
+
     async def _step_by_step(self) -> None:
-        connection = self._connection
         while commands := self._next():
-            for stage, command, wanted in zip(_STAGES, commands, _WANTED, strict=True):
-                connection.write(command)
-                reply = await connection.reply()
-                if not wanted <= reply.code < wanted + 100:
-                    self._refuse(stage, reply)
-                    if reply.code == 421:
-                        raise Closing
-                    await connection.command(b"RSET")
-                    break
-            else:
-                self._closing, self._opening = self._opening, None
-                assert self._closing is not None  # noqa: S101 - narrows the type
-                connection.write(wire_body(self._closing.data))
-                await self._final()
+            await self._alone(commands)
+
+    async def _alone(self, commands: tuple[bytes, bytes, bytes]) -> None:
+        """Send the delivery that opens, each command after the answer to the one before."""
+        connection, delivery = self._connection, self._opening
+        assert delivery is not None  # noqa: S101 - narrows the type
+        for stage, command, wanted in zip(_STAGES, commands, _WANTED, strict=True):
+            if stage == "data":
+                await self._offer_copies(delivery)
+            connection.write(command)
+            reply = await connection.reply()
+            if not wanted <= reply.code < wanted + 100:
+                self._refuse(stage, reply)
+                if reply.code == 421:
+                    raise Closing
+                await connection.command(b"RSET")
+                return
+        if connection.error:  # known before a byte of the body was written: nothing is ambiguous
+            raise connection.error
+        self._closing, self._opening = delivery, None
+        connection.write(wire_body(delivery.data))
+        await self._final()
+
+    async def _offer_copies(self, delivery: Delivery) -> None:
+        """Name the copies to the server. Raises ``ConnectionError`` if it ends the conversation: nothing was sent."""
+        delivery.refused.clear()
+        for address in delivery.copies:
+            reply = await self._connection.command(f"RCPT TO:<{address}>".encode())
+            if reply.code == 421:
+                raise ConnectionResetError("the server closed the connection")
+            if not 200 <= reply.code < 300:
+                delivery.refused.append(f"{address}: {reply.code} {reply.text}")
 
     def _refuse(self, stage: str, reply: Reply) -> None:
         """Settle the delivery that opens with a refusal."""
@@ -281,7 +320,8 @@ class Stream:
         self._connection.count()
         answers = self._run.answers
         accepted = 200 <= reply.code < 300
-        self._run.settle(done.message, answers.accepted(reply) if accepted else answers.refused("message", reply))
+        result = answers.accepted(reply, done.refused) if accepted else answers.refused("message", reply)
+        self._run.settle(done.message, result)
         if reply.code == 421:
             raise Closing
 

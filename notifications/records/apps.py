@@ -9,6 +9,9 @@ class RecordsConfig(AppConfig):
     verbose_name = "Records"
 
     def ready(self) -> None:
+        from django.conf import settings
+
+        from notifications.channels.email import EmailChannel
         from notifications.credentials.hooks import on_credential_usable
         from notifications.records.counters import count_outcomes
         from notifications.records.hooks import on_outcomes
@@ -16,6 +19,8 @@ class RecordsConfig(AppConfig):
         from notifications.records.queue import release_held
         from notifications.records.receipts import after_outcomes
         from notifications.records.wake import wake_after_commit
+
+        EmailChannel.max_attached = settings.EMAIL_ATTACHMENTS_MAX_BYTES
 
         @on_credential_usable
         def send_what_waited(tenant_id: UUID, channel: str) -> None:
