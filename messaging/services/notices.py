@@ -20,6 +20,7 @@ from messaging.models import ChatMessage, Conversation, ConversationKind, Messag
 from messaging.services import presence
 from notification_service.lib.errors import ServiceError
 from notification_service.lib.scope import platform_scope, tenant_scope
+from notifications.recipients.people import addresses_of, people_by_user_id
 from notifications.recipients.services import devices_of
 from notifications.records.intake import NewRecord, accept
 from tenants.callers import Caller, system_caller
@@ -129,10 +130,17 @@ def _tell(tenant_id: UUID, notices: Sequence[UnreadNotice]) -> int:
         if not unread:
             continue
         contents, words = _message(notice, unread)
-        metadata = {"category": CATEGORY, **contents["inapp"]["data"], "user_id": notice.user_id}
+        metadata = {"category": CATEGORY, **contents["inapp"]["data"]}
         for channel, addresses in reaches[notice.user_id].items():
             for address in addresses:
-                new = NewRecord(channel, address, contents[channel], context=words, metadata=metadata)
+                new = NewRecord(
+                    channel,
+                    address,
+                    contents[channel],
+                    context=words,
+                    metadata=metadata,
+                    user_id=notice.user_id,
+                )
                 accepted += _accept(caller, new)
         place.notified_seq = notice.conversation.last_seq
         place.save(update_fields=["notified_seq"])
@@ -151,22 +159,24 @@ def _accept(caller: Caller, new: NewRecord) -> int:
 
 
 def _reaches(user_ids: set[str]) -> dict[str, dict[str, list[str]]]:
-    """Return each person's addresses by channel: inbox, devices, and the email that they sign in with."""
-    devices = devices_of(user_ids)
-    emails = {
-        str(user_id): email
-        for user_id, email in Membership.objects.filter(user_id__in=_uuids(user_ids)).values_list(
-            "user_id", "user__email"
-        )
-    }
-    return {
-        user_id: {
+    """Return each person's addresses by channel: inbox, devices, email. Text messages cost too much for this."""
+    people = people_by_user_id(user_ids)
+    tokens = addresses_of(list(people.values()), "push")
+    # Members of the tenant need not be among its recipients; what they sign in with is theirs all the same.
+    strangers = user_ids - people.keys()
+    devices = devices_of(strangers)
+    signed_in = Membership.objects.filter(user_id__in=_uuids(strangers)).values_list("user_id", "user__email")
+    emails = {str(user_id): email for user_id, email in signed_in}
+    emails |= {user_id: person.email for user_id, person in people.items() if person.email}
+    reaches = {}
+    for user_id in user_ids:
+        person = people.get(user_id)
+        reaches[user_id] = {
             "inapp": [user_id],
-            "push": [device.token for device in devices.get(user_id, ())],
+            "push": tokens[person.id] if person else [device.token for device in devices.get(user_id, ())],
             "email": [emails[user_id]] if user_id in emails else [],
         }
-        for user_id in user_ids
-    }
+    return reaches
 
 
 #: The words stand in the context, where nothing is taken for a placeholder.

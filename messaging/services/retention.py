@@ -21,6 +21,7 @@ from messaging.services import conversations, files, presence
 from messaging.services.people import user_ids_in
 from notification_service.lib.ids import id_floor
 from notification_service.lib.scope import current_tenant_id, tenant_scope
+from notifications.recipients.hooks import KnownAs
 from tenants.models import Tenant
 
 _BATCH: Final = 500
@@ -83,6 +84,17 @@ def export(user_id: str) -> Iterator[dict[str, Any]]:
         }
     for file in ChatFile.objects.filter(uploaded_by=user_id).iterator(_BATCH):
         yield {"kind": "file", **represent_file(file), "created_at": rfc3339(file.created_at)}
+
+
+def erase_known(known: KnownAs) -> None:
+    """Erase a person whom the tenant erases (``recipients.hooks.on_erased``)."""
+    for user_id in known.user_ids:
+        erase(user_id)
+
+
+def export_known(known: KnownAs) -> dict[str, Any]:
+    """Return what chat holds of a person whose data is exported (``recipients.hooks.on_export``)."""
+    return {"chat": [each for user_id in known.user_ids for each in export(user_id)]}
 
 
 def erase(user_id: str) -> int:

@@ -127,3 +127,26 @@ def test_channels_and_an_interval_of_nothing_send_none(ada: Persona, bob: Person
     settings.CHAT_NOTICE_MINUTES = 0
     say(ada, make_group(ada, bob))
     assert waiting(ada) == []
+
+
+def test_preferences_are_heeded(ada: Persona, bob: Persona, mail: None) -> None:
+    chosen = bob.client.put("/api/v1/users/me/preferences", {"categories": {"chat": {"email": False}}})
+    assert chosen.status_code == 200
+    say(ada, make_group(ada, bob))
+    later()
+    ends = {record.channel: (str(record.status), record.provider_response) for record in records(ada)}
+    assert ends["email"] == ("suppressed", "preference:chat:email")
+    assert ends["inapp"][0] == "pending"
+
+
+def test_recipients_are_told_where_the_tenant_knows_them(ada: Persona, eve: Persona, mail: None) -> None:
+    person = {"external_user_id": "crm-7", "email": "grace@example.com", "name": "Grace"}
+    assert eve.client.post("/api/v1/users", person).status_code == 201
+    device = {"user_id": "crm-7", "device_id": "phone", "platform": "ios", "token": "a-token-of-a-phone"}
+    assert eve.client.post("/api/notifications/devices/", device).status_code == 201
+    assert ada.client.post("/api/messages/send/", {"recipient_id": "crm-7", "text": "Hi"}).status_code == 201
+    assert later() == 2, "there is no credential for push"
+    assert {(record.channel, record.recipient) for record in records(ada)} == {
+        ("inapp", "crm-7"),
+        ("email", "grace@example.com"),
+    }

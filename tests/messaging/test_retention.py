@@ -8,8 +8,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from messaging.models import ChatMessage, Participant
-from messaging.services import retention
+from messaging.services import conversations, messages, retention
+from messaging.services.messages import Draft
 from notification_service.lib.scope import tenant_scope
+from tenants.callers import Caller
+from tenants.permissions import Permission
 from tests.conftest import Persona
 from tests.messaging.conftest import CHAT, history, id_of, make_group, say, texts
 
@@ -78,3 +81,16 @@ def test_a_direct_conversation_with_somebody_erased_is_not_found_again(ada: Pers
         retention.erase(id_of(bob))
     assert ada.client.post("/api/messages/send/", body).json()["conversation_id"] != first["conversation_id"]
     assert texts(ada, first["conversation_id"]) == ["Hi"]
+
+
+def test_the_tenant_erases_and_exports_a_recipient(ada: Persona, eve: Persona) -> None:
+    made = eve.client.post("/api/v1/users", {"external_user_id": "crm-7", "email": "grace@example.com"}).json()
+    grace = Caller(ada.tenant_id, "user", "crm-7", "Grace", permissions=frozenset({Permission.SELF}))
+    with tenant_scope(ada.tenant_id):
+        direct, _ = conversations.create(grace, kind="direct", user_ids=[id_of(ada)])
+        messages.send(grace, direct.id, Draft("1", text="I am Grace"))
+    exported = eve.client.get(f"/api/v1/users/{made['id']}/export").json()
+    assert "I am Grace" in str(exported["chat"])
+    erased = eve.client.delete(f"/api/v1/users/{made['id']}?erase=true")
+    assert erased.status_code == 204
+    assert texts(ada, str(direct.id)) == [""]
