@@ -193,13 +193,16 @@ def test_erasure_leaves_nothing(admin: Persona) -> None:
     admin.client.put(f"{address}/preferences", {"digest": "daily"})
     admin.client.delete(address)
     again = created(admin, name="Ada once more")
-    asked: list[list[str]] = []
-    hooks.on_erased(lambda user_ids: asked.append(list(user_ids)))
+    asked: list[hooks.KnownAs] = []
+    hooks.on_erased(asked.append)
     try:
         assert admin.client.delete(f"{USERS}/{again['id']}?erase=true").status_code == 204
     finally:
         hooks._erased.pop()
-    assert asked == [["crm-17", again["id"]]]
+    (known,) = asked
+    assert known.user_ids == ("crm-17", again["id"])
+    addresses = {"Ada@example.com", "ada@example.com", "+353861234567", "token-of-a-phone"}
+    assert set(known.addresses) == {*addresses, *known.user_ids}
     with tenant_scope(admin.tenant_id):
         assert not any(model.objects.exists() for model in (Recipient, Device, Preference))
     with platform_scope("test"):

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from notification_service.lib.scope import tenant_scope
 from notifications.credentials.models import Credential
-from notifications.records.models import NotificationRecord
+from notifications.records.models import IdempotencyKey, NotificationRecord
 from tenants.models import Tenant
 from tests.conftest import Persona
 from tests.records.test_door import Doors
@@ -318,3 +318,38 @@ def test_what_is_scheduled_for_quiet_hours_waits_for_their_end(admin: Persona, c
     later = timezone.now() + timedelta(hours=5)
     body = record(admin, user_id="crm-1", scheduled_at=later.isoformat())
     assert datetime.fromisoformat(body["next_attempt_at"]) == later
+
+
+# --- Their rights ---------------------------------------------------------------------------------------------------
+
+
+def test_erasure_empties_their_messages_and_stops_what_waits(admin: Persona, people: list[dict[str, Any]]) -> None:
+    key = {"Idempotency-Key": "once"}
+    body = {
+        "channel": "email",
+        "recipient": "ada@example.com",
+        "content": {"body": "Dear Ada"},
+        "context": {"a": "Ada"},
+    }
+    assert admin.client.post(RECORDS, body, headers=key).status_code == 201
+    send(admin, ["email", "sms", "push", "inapp"], {"user_id": "crm-1"})
+    others = record(admin, user_id="crm-2")
+    with tenant_scope(admin.tenant_id):
+        NotificationRecord.objects.filter(channel="sms").update(status="success", provider_response="to Ada: ok")
+    assert admin.client.delete(f"{USERS}/{people[0]['id']}?erase=true").status_code == 204
+    *theirs, kept = rows(admin)
+    assert [row.status for row in theirs] == ["cancelled", "cancelled", "success", "cancelled", "cancelled"]
+    for row in theirs:
+        assert (row.recipient, row.user_id, row.content, row.context, row.metadata) == ("erased", "", {}, {}, {})
+        assert (row.provider_response, row.locale) == ("", "")
+    assert (str(kept.id), kept.recipient, kept.status) == (others["id"], "bob@example.com", "pending")
+    with tenant_scope(admin.tenant_id):
+        assert not IdempotencyKey.objects.exists()
+
+
+def test_an_export_has_their_messages(admin: Persona, people: list[dict[str, Any]]) -> None:
+    by_address = record(admin, recipient="ada@example.com", content={"body": "Hi"})
+    by_name = record(admin, user_id="crm-1")
+    record(admin, user_id="crm-2")
+    found = admin.client.get(f"{USERS}/{people[0]['id']}/export").json()
+    assert found["notifications"] == [by_name, by_address]
