@@ -183,6 +183,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
     "ENUM_NAME_OVERRIDES": {
+        "ChatMessageType": "messaging.models.MessageType",
+        "ChatSendableType": "messaging.api.shapes.SENDABLE",
+        "PresenceStatus": "messaging.services.presence.STATUSES",
         "RecordStatus": "notifications.records.states.Status",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",

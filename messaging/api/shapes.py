@@ -19,7 +19,8 @@ from messaging.models import (
 )
 from messaging.services.presence import STATUSES
 
-_SENDABLE = [choice for choice in MessageType.choices if choice[0] != MessageType.SYSTEM]
+#: What people send themselves.
+SENDABLE = [choice for choice in MessageType.choices if choice[0] != MessageType.SYSTEM]
 
 
 class ConversationIn(serializers.Serializer[Any]):
@@ -122,7 +123,7 @@ class MessageIn(serializers.Serializer[Any]):
     client_message_id = serializers.CharField(
         max_length=MAX_CLIENT_ID, required=False, help_text="Makes sending it again harmless; one a message."
     )
-    message_type = serializers.ChoiceField(choices=_SENDABLE, required=False, default=MessageType.TEXT)
+    message_type = serializers.ChoiceField(choices=SENDABLE, required=False, default=MessageType.TEXT)
     text = serializers.CharField(
         max_length=MAX_TEXT, required=False, allow_blank=True, default="", trim_whitespace=False
     )
