@@ -186,6 +186,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ChatMessageType": "messaging.models.MessageType",
         "ChatSendableType": "messaging.api.shapes.SENDABLE",
         "PresenceStatus": "messaging.services.presence.STATUSES",
+        "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "RecordStatus": "notifications.records.states.Status",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
