@@ -48,9 +48,9 @@ def page(
 
     Raises ``NotFound``, and ``InvalidInput`` if both directions are given.
     """
+    conversation, _ = place_of(person_of(caller), conversation_id)
     if before is not None and after is not None:
         raise InvalidInput("Give before or after.", errors={"after": ["Give before or after, not both."]})
-    conversation, _ = place_of(person_of(caller), conversation_id)
     rows = _messages(conversation)
     limit = max(1, min(limit, MAX_PAGE))
     if after is not None:
@@ -108,10 +108,10 @@ def search(caller: Caller, conversation_id: UUID, query: str, *, before: int | N
     """
     person = person_of(caller)
     admit(person.tenant_id, person.user_id, "search")
+    conversation, _ = place_of(person, conversation_id)
     if not query.strip() or len(query) > _MAX_QUERY or "\x00" in query:
         message = f"Give 1 to {_MAX_QUERY} characters."
         raise InvalidInput(f"q: {message}", errors={"q": [message]})
-    conversation, _ = place_of(person, conversation_id)
     rows = _messages(conversation).filter(
         search=SearchQuery(query, config="simple", search_type="websearch"), deleted_at=None
     )
