@@ -24,6 +24,7 @@ from notification_service.lib.asgi import Application, FastDoors  # noqa: E402 -
 from notification_service.wsgi import application as wsgi_application  # noqa: E402 - needs the apps
 from notifications.inbox.socket import routing as inbox_sockets  # noqa: E402 - needs the apps
 from notifications.inbox.socket.application import hub  # noqa: E402 - needs the apps
+from notifications.inbox.socket.door import hide_secrets  # noqa: E402 - needs the apps
 from notifications.records.door import RecordsDoor  # noqa: E402 - needs the apps
 
 refuse_unsafe_settings()
@@ -44,6 +45,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await http(scope, receive, send)
     elif scope["type"] == "websocket":
+        hide_secrets(scope)
         await websocket(scope, receive, send)
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)

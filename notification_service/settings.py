@@ -237,7 +237,7 @@ LIVE_HEARTBEAT_SECONDS: float = env.float("LIVE_HEARTBEAT_SECONDS", default=25.0
 # Sockets that may be open at once: of one person, of one tenant.
 LIVE_SOCKETS_PER_USER: int = env.int("LIVE_SOCKETS_PER_USER", default=20)
 LIVE_SOCKETS_PER_TENANT: int = env.int("LIVE_SOCKETS_PER_TENANT", default=50_000)
-# Origins (https://crm.example) whose pages may open sockets besides our own and those of CORS_ALLOWED_ORIGINS; * is any.
+# Origins (https://crm.example) whose pages may open sockets besides ours and those of CORS_ALLOWED_ORIGINS; * is any.
 LIVE_ALLOWED_ORIGINS: list[str] = env.list("LIVE_ALLOWED_ORIGINS", default=[])
 
 # --- Chat ---------------------------------------------------------------------------------------------------------

@@ -60,7 +60,6 @@ async def live_socket(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Say that there is no such address, in a way that browsers can see."""
-    door.read_handshake(scope)
     if await accept(receive, send, None):
         await turn_away(send, NotFound())
 

@@ -45,6 +45,7 @@ async def listen(channel: str, take: Callable[[bytes], None], again: Callable[[]
                     message = await pubsub.get_message(timeout=5.0)
                     if message is not None:
                         take(message["data"])
+                        await asyncio.sleep(0)  # what is written must get out while more comes in
         except (redis.RedisError, OSError) as error:
             log.warning("live_subscription_lost", channel=channel, error=type(error).__name__)
         except Exception:  # news that can not be read must not end all news

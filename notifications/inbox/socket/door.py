@@ -24,7 +24,8 @@ from tenants.models import Tenant
 from tenants.permissions import Permission
 
 SUBPROTOCOL: Final = "notifications.v1"
-_SECRET_PARAMETERS = ("token", "ticket")
+_SECRET_PARAMETERS = (b"token", b"ticket")
+_QUERY = "live.query_string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,19 @@ class Handshake:
     resume: tuple[str, str] | None = None
 
 
+def hide_secrets(scope: Scope) -> None:
+    """Take tokens and tickets out of the address, before the server logs it; ``read_handshake`` still finds them."""
+    query = scope.get("query_string", b"")
+    if any(name in query for name in _SECRET_PARAMETERS):
+        scope[_QUERY] = query
+        names = (name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        scope["query_string"] = "&".join(f"{name}=..." for name in names).encode("ascii", "replace")
+
+
 def read_handshake(scope: Scope) -> Handshake:
-    """Return what the scope says, and take its secrets out of it: servers log addresses."""
-    parameters = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
-    if any(name in parameters for name in _SECRET_PARAMETERS):
-        kept = "&".join(f"{name}=…" if name in _SECRET_PARAMETERS else name for name in parameters)
-        scope["query_string"] = kept.encode("ascii", "replace")
+    """Return what the scope says."""
+    query = scope.get(_QUERY, scope.get("query_string", b""))
+    parameters = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     headers = {name: value.decode("latin-1") for name, value in scope.get("headers", [])}
     offered = list(scope.get("subprotocols", []))
     named = _offered(offered)
