@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "notifications.campaigns.apps.CampaignsConfig",
     "notifications.inbox.apps.InboxConfig",
     "notifications.events.apps.EventsConfig",
+    "messaging.apps.MessagingConfig",
 ]
 
 MIDDLEWARE = [
@@ -185,6 +186,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
     "ENUM_NAME_OVERRIDES": {
+        "ChatMessageType": "messaging.models.MessageType",
+        "ChatSendableType": "messaging.api.shapes.SENDABLE",
+        "PresenceStatus": "messaging.services.presence.STATUSES",
         "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "RecordStatus": "notifications.records.states.Status",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
@@ -275,6 +279,23 @@ LIVE_SOCKETS_PER_TENANT: int = env.int("LIVE_SOCKETS_PER_TENANT", default=50_000
 # Origins (https://crm.example) whose pages may open sockets besides ours and those of CORS_ALLOWED_ORIGINS; * is any.
 LIVE_ALLOWED_ORIGINS: list[str] = env.list("LIVE_ALLOWED_ORIGINS", default=[])
 
+# --- Chat ---------------------------------------------------------------------------------------------------------
+# The Redis channel that carries chat to the sockets; installations that share a Redis need one each.
+CHAT_CHANNEL: str = env.str("CHAT_CHANNEL", default="notifications:chat")
+# Messages that somebody has not read after so many minutes become a notification.
+CHAT_NOTICE_MINUTES: float = env.float("CHAT_NOTICE_MINUTES", default=10.0)
+# How long somebody who is not heard of counts as here, in seconds.
+CHAT_PRESENCE_SECONDS: float = env.float("CHAT_PRESENCE_SECONDS", default=45.0)
+# People in one conversation, and octets of one file, at most.
+CHAT_MAX_PARTICIPANTS: int = env.int("CHAT_MAX_PARTICIPANTS", default=1_000)
+CHAT_MAX_FILE_BYTES: int = env.int("CHAT_MAX_FILE_BYTES", default=10_000_000)
+# The largest picture that is opened, in pixels: a small file can be an enormous picture.
+CHAT_MAX_IMAGE_PIXELS: int = env.int("CHAT_MAX_IMAGE_PIXELS", default=40_000_000)
+# How long the address of a file is good for, in seconds.
+CHAT_FILE_URL_SECONDS: int = env.int("CHAT_FILE_URL_SECONDS", default=300)
+# A ClamAV daemon (clamd) that files are shown to, as host:port; empty: none.
+CLAMAV_ADDRESS: str = env.str("CLAMAV_ADDRESS", default="")
+
 CELERY: dict[str, Any] = {
     "broker_url": REDIS_URL,
     "broker_connection_retry_on_startup": True,
@@ -320,6 +341,9 @@ CELERY: dict[str, Any] = {
             if KAFKA_BOOTSTRAP_SERVERS
             else {}
         ),
+        "chat-notices": {"task": "messaging.tasks.send_notices", "schedule": 15.0},
+        "chat-presence": {"task": "messaging.tasks.expire_presence", "schedule": 5.0},
+        "chat-housekeep": {"task": "messaging.tasks.housekeep", "schedule": 3600.0},
     },
 }
 

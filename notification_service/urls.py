@@ -27,6 +27,7 @@ urlpatterns = [
     path("", include("notifications.campaigns.urls")),
     path("", include("notifications.inbox.urls")),
     path("", include("notifications.events.urls")),
+    path("", include("messaging.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),
     route("api/docs/", SpectacularSwaggerView, "swagger"),
     route("swagger/", SpectacularSwaggerView, "swagger-short"),

@@ -37,6 +37,8 @@ ANYBODY = {
     ("POST", "api/v1/auth/logout"),
     ("POST", "api/v1/auth/refresh"),
     ("POST", "api/v1/auth/register"),
+    # Whoever has the address of a file: it is signed for one person, who is looked up again.
+    ("GET", "api/notifications/chat/files/<uuid:file_id>/content"),
     # Whoever has the link of a message: the token is signed.
     ("GET", "t/c/<str:token>"),
     ("GET", "t/o/<str:token>.gif"),
@@ -165,9 +167,21 @@ def seed(admin: Persona) -> set[str]:
     assert admin.client.patch(f"/api/v1/users/me/notifications/{inbox['id']}/read").status_code == 200
     with platform_scope("a message that could not be read"):
         bury([Letter("hr-events", 0, 0, "", b"{}", "bad_payload", "It has nothing.", admin.tenant_id)])
+    seed_chat(admin)
     with tenant_scope(admin.tenant_id):
         rows = {str(pk) for model in tenant_models(apps) for pk in model._default_manager.values_list("pk", flat=True)}
     return rows | {str(admin.tenant_id)}
+
+
+def seed_chat(admin: Persona) -> None:
+    """Make a channel that anybody of the tenant may join, with a message, a reaction, a file and a notice."""
+    chat, client = "/api/notifications/chat", admin.client
+    channel = {"kind": "channel", "title": "Lobby", "is_open": True}
+    assert client.post(f"{chat}/conversations/", channel).status_code == 201
+    message = client.post("/api/messages/send/", {"recipient_id": "a-colleague", "text": "Hello"}).json()
+    client.post(f"{chat}/messages/{message['id']}/reactions/", {"emoji": "👍"})
+    file = {"conversation_id": message["conversation_id"], "file": SimpleUploadedFile("notes.txt", b"text")}
+    assert client.post(f"{chat}/upload/", file, format="multipart").status_code == 201
 
 
 def test_no_list_shows_another_tenants_rows(admin: Persona, stranger: Persona) -> None:
