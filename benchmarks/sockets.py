@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import psutil  # type: ignore[import-untyped]
 import redis.asyncio
 

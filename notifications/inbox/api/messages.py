@@ -104,7 +104,7 @@ class JsonLines(BaseRenderer):
 class MyView(TenantView):
     """A view of the caller's own inbox, which is brought up to date first."""
 
-    permissions: Any = Permission.SELF
+    permissions = Permission.SELF
 
     @property
     def person(self) -> Person:
