@@ -104,7 +104,7 @@ class _TooLarge(aiohttp.ClientError):
     """An answer of more than ``MAX_ANSWER`` bytes."""
 
 
-class _GuardedConnector(aiohttp.TCPConnector):
+class GuardedConnector(aiohttp.TCPConnector):
     """Connects to the address that was judged, and to no other; also for hosts that are written as addresses."""
 
     def __init__(self, policy: NetworkPolicy, *, clear_text: bool) -> None:
@@ -148,7 +148,7 @@ class HttpClient:
         session = self._sessions.get(clear_text)
         if session is None:
             session = self._sessions[clear_text] = aiohttp.ClientSession(
-                connector=_GuardedConnector(self.network_policy, clear_text=clear_text),
+                connector=GuardedConnector(self.network_policy, clear_text=clear_text),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "notification-service"},
                 skip_auto_headers=("Content-Type",),

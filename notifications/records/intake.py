@@ -18,6 +18,7 @@ from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
 from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord
+from notifications.records.preferred import heed_preferences
 from notifications.records.states import Lane, Status
 from notifications.records.suppressed import hold_suppressed
 from notifications.records.wake import wake_after_commit
@@ -72,6 +73,8 @@ def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationR
     records = [build_record(caller, new, now) for new in news]
     _check_attached(records)
     hold_suppressed(records)
+    fixed = {record.id for record, new in zip(records, news, strict=True) if new.expires_at is not None}
+    heed_preferences(records, fixed_deadlines=fixed, now=now)
     NotificationRecord.objects.bulk_create(records)
     announce_ends([record for record in records if record.status == Status.SUPPRESSED])
     for lane in {record.lane for record in records if record.due_at <= now}:

@@ -38,6 +38,7 @@ def represent(record: NotificationRecord) -> dict[str, Any]:
         "tenant_id": str(record.tenant_id),
         "channel": record.channel,
         "recipient": record.recipient,
+        "user_id": record.user_id,
         "content": _content(record),
         "context": record.context,
         **_words(record),

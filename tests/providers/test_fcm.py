@@ -323,7 +323,7 @@ def test_key_files_whole_flat_and_as_text(key_file: dict[str, Any]) -> None:
     spelt = FcmCredential.model_validate({**key_file, "private_key": key_file["private_key"].replace("\n", "\\n")})
     assert whole == flat == text == spelt
     assert FcmCredential.model_validate(whole.reveal()) == whole
-    assert FcmCredential.secret_fields() == {"private_key"}
+    assert FcmCredential.secret_fields() == {"private_key", "report_secret"}
     assert "PRIVATE" not in repr(whole)
     changed = FcmCredential.model_validate({**whole.reveal(), "service_account": {**key_file, "project_id": "newer"}})
     assert changed.project_id == "newer"

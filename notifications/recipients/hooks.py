@@ -1,0 +1,57 @@
+"""News of people, told to whom it concerns: rooms above subscribe in ``AppConfig.ready()``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from notifications.recipients.people import Person
+
+#: Called in the transaction that stored new people, in their tenant's scope.
+OnRegistered: TypeAlias = Callable[[Sequence[Person]], None]
+#: Called in the transaction that erases a person, in their tenant's scope, with every id they were known by.
+OnErased: TypeAlias = Callable[[Sequence[str]], None]
+#: Called with the same ids when a person's data is exported; returns what the room holds of them, as JSON.
+OnExport: TypeAlias = Callable[[Sequence[str]], dict[str, Any]]
+
+_registered: list[OnRegistered] = []
+_erased: list[OnErased] = []
+_export: list[OnExport] = []
+
+
+def on_registered(callback: OnRegistered) -> OnRegistered:
+    """Subscribe to people who are stored for the first time."""
+    _registered.append(callback)
+    return callback
+
+
+def on_erased(callback: OnErased) -> OnErased:
+    """Subscribe to erasures: delete or blank what says anything about the person, and keep the counts."""
+    _erased.append(callback)
+    return callback
+
+
+def on_export(callback: OnExport) -> OnExport:
+    """Subscribe to exports: say what is held of the person."""
+    _export.append(callback)
+    return callback
+
+
+def registered(people: Sequence[Person]) -> None:
+    """Tell that people are new."""
+    for callback in _registered:
+        callback(people)
+
+
+def erased(user_ids: Sequence[str]) -> None:
+    """Tell that a person is being erased."""
+    for callback in _erased:
+        callback(user_ids)
+
+
+def export(user_ids: Sequence[str]) -> dict[str, Any]:
+    """Return what the rooms above hold of a person."""
+    found: dict[str, Any] = {}
+    for callback in _export:
+        found.update(callback(user_ids))
+    return found
