@@ -21,7 +21,7 @@ from notifications.records.models import NotificationRecord, Receipt
 from tenants.callers import system_caller
 from tenants.models import Tenant
 from tests.conftest import Persona
-from tests.records.test_receipts import make_record, state
+from tests.records.test_receipts import make_record, make_twilio, state
 
 pytestmark = pytest.mark.django_db
 
@@ -99,13 +99,14 @@ def test_the_record_says_whose_it_is(tenant: Tenant, fcm: Credential, pushed: No
 def test_it_says_nothing_of_other_channels_and_tenants(
     tenant: Tenant, other_tenant: Tenant, fcm: Credential, pushed: NotificationRecord, key: str
 ) -> None:
-    mail = make_record(tenant)
+    make_twilio(tenant)
+    text = make_record(tenant)
     theirs = make_fcm(other_tenant, key, report_secret=SECRET)
     assert report(f"/webhooks/fcm/{fcm.id}", {"notification_id": str(mail.id), "event": "opened"}).status_code == 200
     assert (
         report(f"/webhooks/fcm/{theirs.id}", {"notification_id": str(pushed.id), "event": "opened"}).status_code == 200
     )
-    assert (state(tenant, mail), state(tenant, pushed)) == ("none", "none")
+    assert (state(tenant, text), state(tenant, pushed)) == ("none", "none")
 
 
 @pytest.mark.parametrize(
