@@ -14,7 +14,7 @@ from sandbox.magic import RULES
 from sandbox.store import Store
 from sandbox.vendors import vendor_routes, vendor_rules
 
-BODY_LIMIT = 25 * 2**20  # bytes
+BODY_LIMIT = 32 * 2**20  # bytes
 
 _PAGES = Path(__file__).parent / "pages"
 _FILES = {

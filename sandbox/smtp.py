@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import collections
 import logging
 import re
@@ -15,13 +16,14 @@ from sandbox.store import Store
 
 SIZE_LIMIT = 25 * 2**20  # bytes
 HOSTNAME = "sandbox.localhost"
-REFUSED_PASSWORDS = ("wrong", "invalid")
+REFUSED_PASSWORDS = ("wrong", "invalid", "expired")
 
 _LINE_LIMIT = 998  # octets without CRLF (RFC 5322 §2.1.1)
 _READ_LIMIT = 2**17
 _AUTH_LINE_LIMIT = 12_288  # RFC 4954 §4
 _TOO_LONG_LINE = re.compile(rb"[^\n]{%d}" % (_LINE_LIMIT + 2))
 _PLAIN_PATH = re.compile(r'<([^<>\s"\\@:,]+@[^<>\s"\\@:,]+)>(.*)', re.DOTALL)
+_XOAUTH2 = re.compile(rb"user=([^\x01]+)\x01auth=Bearer ([^\x01]+)\x01\x01")
 _ANSWER_AT_ONCE = (b"220", b"221", b"334", b"354", b"421")
 
 log = logging.getLogger("sandbox.smtp")
@@ -84,7 +86,7 @@ class Handler:
 def authenticate(
     server: SMTP, session: Session, envelope: Envelope, mechanism: str, login: LoginPassword
 ) -> AuthResult:
-    """Let every name in, with any password that does not start with ``wrong`` or ``invalid``."""
+    """Let every name in, with any password or access token that does not start with a word for a bad one."""
     if login.password.decode("utf-8", "replace").startswith(REFUSED_PASSWORDS):
         return AuthResult(success=False, handled=False)  # 535 5.7.8 Authentication credentials invalid
     return AuthResult(success=True, auth_data=login)
@@ -149,6 +151,24 @@ class Connection(SMTP):
         if self._at_end and not waiting:
             self._finish()
         await self._writer.drain()
+
+    async def auth_XOAUTH2(self, _: SMTP, args: list[str]) -> AuthResult:
+        """Log in with an access token: https://developers.google.com/gmail/imap/xoauth2-protocol."""
+        blob = args[1].encode() if len(args) > 1 else await self.challenge_auth("", log_client_response=False)
+        try:
+            clear = base64.b64decode(blob, validate=True) if isinstance(blob, bytes) and len(args) > 1 else blob
+        except ValueError:
+            clear = b""
+        said = _XOAUTH2.fullmatch(clear if isinstance(clear, bytes) else b"")
+        if said is None:
+            await self.push("501 5.5.2 Can't decode base64")
+            return AuthResult(success=False, handled=True)
+        login = LoginPassword(said[1], said[2])
+        assert self.session is not None and self.envelope is not None  # noqa: S101, PT018 - there is a conversation
+        result = authenticate(self, self.session, self.envelope, "XOAUTH2", login)
+        if not result.success:  # the reasons, then an empty line of the client's, then the refusal
+            await self.challenge_auth('{"status":"401","schemes":"bearer","scope":"https://mail.google.com/"}')
+        return result
 
     @syntax("DATA")
     async def smtp_DATA(self, arg: str | None) -> None:

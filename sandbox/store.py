@@ -182,13 +182,14 @@ class Store:
         """Return one message with its contents, or None."""
         self.flush()
         row = self._db.execute(
-            f"SELECT {_SUMMARY}, b.raw, b.text, b.html, b.headers"
+            f"SELECT {_SUMMARY}, b.raw, b.text, b.html, b.headers, b.id"
             " FROM messages m JOIN bodies b ON b.id = m.body WHERE m.id = ?",
             (message_id,),
         ).fetchone()
         if row is None:
             return None
-        raw, text, html, headers = row[6:]
+        raw, text, html, headers, body = row[6:]
+        recipients = self._db.execute("SELECT recipient FROM messages WHERE body = ? ORDER BY id", (body,)).fetchall()
         mail = parse(raw) if row[1] == "email" else Mail()
         return {
             **_summary(row),
@@ -196,6 +197,8 @@ class Store:
             "html": mail.html if html is None else html,
             "headers": mail.headers if headers is None else json.loads(headers),
             "attachments": mail.attachments,
+            "cc": mail.cc,
+            "bcc": mail.bcc([recipient for (recipient,) in recipients]),
             "raw": raw.decode("utf-8", "replace"),
         }
 

@@ -1,4 +1,6 @@
-"""A mail server that takes everything (RFC 5321 with PIPELINING, RFC 2920) and counts ``X-Notification-ID``.
+"""A mail server that takes everything and counts ``X-Notification-ID``.
+
+It speaks SMTP (RFC 5321) with PIPELINING (RFC 2920) and CHUNKING (RFC 3030), as Postfix and Exim do.
 
 A message of 3 KB costs it about five microseconds, so that it is never what is measured.
 """
@@ -12,7 +14,10 @@ from typing import cast
 from benchmarks.sinks.ledger import Ledger, serve
 
 _ID = re.compile(rb"^X-Notification-ID: *([!-~]+)", re.IGNORECASE | re.MULTILINE)
-_EHLO = b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE 33554432\r\n"
+_EHLO = (
+    b"250-sink\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-AUTH PLAIN LOGIN\r\n"
+    b"250 SIZE 33554432\r\n"
+)
 _ANSWERS = {
     b"EHLO": _EHLO,
     b"HELO": b"250 sink\r\n",
@@ -68,6 +73,17 @@ class SmtpSink(asyncio.Protocol):
             if end < 0:
                 break
             verb = buffer[position : position + 4].upper()
+            if verb == b"BDAT":  # always the last chunk: "BDAT 3210 LAST"
+                start = end + 2
+                end = start + int(buffer[position + 5 : end].split()[0])
+                if end > len(buffer):
+                    break
+                answer = self._message(buffer[start:end])
+                if answer is None:
+                    return
+                answers.append(answer)
+                position = end
+                continue
             position = end + 2
             if verb == b"QUIT":
                 self._transport.write(b"".join(answers) + b"221 2.0.0 bye\r\n")

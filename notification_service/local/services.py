@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import urllib.error
@@ -15,9 +16,9 @@ from notification_service.local.environment import LocalSetup
 from notification_service.local.server import EmbeddedServer
 from notification_service.local.supervisor import Service
 
-#: Workers by name: the queues that each takes from, and its processes. Bulk never stands in anybody's way, and where
-#: cores are few it gives way to the others (``WORKER_NICE``).
-WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", 2)}
+#: Workers by name: the queues that each takes from, and its processes. Bulk never stands in anybody's way: it leaves a
+#: core to the others, and where cores are few it gives way to them (``WORKER_NICE``).
+WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", max(1, (os.cpu_count() or 1) - 1))}
 BULK_NICE = 10
 
 

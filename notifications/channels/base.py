@@ -57,6 +57,10 @@ class Channel(ABC):
     def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content with its shape and limits checked. Raises ``ContentError`` naming the field."""
 
+    def validate_part(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for content that only adds to what a template says: nothing has to be there."""
+        return self.validate(content)
+
     @abstractmethod
     def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledContent:
         """Find the placeholders of valid content. Raises ``ContentError`` for a malformed placeholder.
@@ -68,16 +72,16 @@ class Channel(ABC):
         """Compile and fill in once. Raises ``ContentError``."""
         return self.compile(content).render(context)
 
-    def prepare(self, content: Mapping[str, Any]) -> tuple[dict[str, Any], CompiledContent]:
+    def prepare(self, content: Mapping[str, Any], *, part: bool = False) -> tuple[dict[str, Any], CompiledContent]:
         """Validate and compile; what was prepared lately is remembered. Raises ``ContentError``.
 
-        The result is shared: do not change it.
+        ``part`` says that the content only adds to a template's. The result is shared: do not change it.
         """
         source = orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=str)
         if len(source) > _REMEMBER_UP_TO:
-            valid = self.validate(content)
+            valid = self.validate_part(content) if part else self.validate(content)
             return valid, self.compile(valid)
-        return _prepare(self, source)
+        return _prepare(self, source, part)
 
 
 #: Octets of a content's JSON above which it is not remembered.
@@ -85,6 +89,7 @@ _REMEMBER_UP_TO = 64 * 1024
 
 
 @lru_cache(maxsize=256)
-def _prepare(channel: Channel, source: bytes) -> tuple[dict[str, Any], CompiledContent]:
-    valid = channel.validate(orjson.loads(source))
+def _prepare(channel: Channel, source: bytes, part: bool) -> tuple[dict[str, Any], CompiledContent]:
+    content = orjson.loads(source)
+    valid = channel.validate_part(content) if part else channel.validate(content)
     return valid, channel.compile(valid)

@@ -1,16 +1,28 @@
-"""The email channel: subject, text and HTML, with placeholders."""
+"""The email channel: subject, text and HTML, with placeholders; copies, header fields and attachments."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
+from notifications.channels.email_parts import (
+    MAX_ATTACHED,
+    MAX_ATTACHMENTS,
+    MAX_HEADER,
+    MAX_HEADERS,
+    MAX_RECIPIENTS,
+    EmailAttachment,
+    check_header_name,
+    check_header_value,
+    decoded_size,
+    distinct,
+)
 from notifications.channels.json_content import validated
 from notifications.channels.placeholders import Placeholder, Text, TextCompiler, compile_text
 from notifications.providers.addresses import normalise_email
@@ -34,10 +46,17 @@ _BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 _Body = Annotated[str, StringConstraints(max_length=MAX_BODY)]
+_Copies = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=320)]], Field(max_length=MAX_RECIPIENTS - 1)
+]
+_Headers = dict[
+    Annotated[str, AfterValidator(check_header_name)],
+    Annotated[str, StringConstraints(max_length=MAX_HEADER), AfterValidator(check_header_value)],
+]
 
 
 class EmailContent(BaseModel):
-    """What an email says. Every field may hold placeholders; at least one of the first four must not be empty."""
+    """What an email says. All texts but attachments may hold placeholders; one of the first four must not be empty."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -49,6 +68,16 @@ class EmailContent(BaseModel):
     text: _Body | None = Field(None, description="The plain-text body; made from the HTML if it is not given.")
     reply_to: str | None = Field(None, max_length=320, description="Address that answers go to.")
     from_name: str | None = Field(None, max_length=MAX_FROM_NAME, description="Name shown with the sender's address.")
+    cc: _Copies | None = Field(
+        None, description=f"Addresses that get a copy, for all to see. At most {MAX_RECIPIENTS} recipients in all."
+    )
+    bcc: _Copies | None = Field(None, description="Addresses that get a copy, and nobody sees it.")
+    headers: _Headers | None = Field(
+        None,
+        max_length=MAX_HEADERS,
+        description="Header fields: X-…, References, In-Reply-To, Precedence, Importance, List-Id, Auto-Submitted.",
+    )
+    attachments: list[EmailAttachment] | None = Field(None, max_length=MAX_ATTACHMENTS, description="Files.")
 
 
 class CompiledEmail(CompiledContent):
@@ -76,26 +105,46 @@ class CompiledEmail(CompiledContent):
             self._text = None if self._html else texts("", "text")
         self._reply_to = texts(source.get("reply_to", ""), "reply_to")
         self._from_name = texts(source.get("from_name", ""), "from_name")
-        used = (self._subject, self._html, self._text, self._reply_to, self._from_name)
+        self._copies = {
+            name: [texts(address, name) for address in source[name]] for name in ("cc", "bcc") if name in source
+        }
+        self._headers = {name: texts(value, f"headers.{name}") for name, value in source.get("headers", {}).items()}
+        self._attachments = source.get("attachments")
+        used = [self._subject, self._html, self._text, self._reply_to, self._from_name, *self._headers.values()]
+        used += [address for addresses in self._copies.values() for address in addresses]
         self.placeholders = frozenset(name for text in used if text for name in text.placeholders)
 
     def render(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``{"subject", "text", "html", "reply_to", "from_name"}``; see ``CompiledContent.render``.
 
-        Runs of white space and control characters in the subject and in the sender's name become one space, so that
-        no value can start a header of its own.
+        ``cc``, ``bcc``, ``headers`` and ``attachments`` are there if they are not empty. Runs of white space and
+        control characters in a header become one space, so that no value can start a header of its own.
         """
         reply_to = self._reply_to.render(context).strip()
         subject = _one_line(self._subject.render(context), "subject", MAX_SUBJECT)
         text = _bounded(self._text.render(context), self._text.field) if self._text else ""
         markup = _bounded(self._html.render(context, html.escape), self._html.field) if self._html else None
-        return {
+        rendered: dict[str, Any] = {
             "subject": subject,
             "text": html_to_text(markup) if markup and self._text is None else text,
             "html": markup,
             "reply_to": _reply_address(reply_to) if reply_to else None,
             "from_name": _one_line(self._from_name.render(context), "from_name", MAX_FROM_NAME) or None,
         }
+        taken: list[str] = []
+        for name, addresses in self._copies.items():
+            copies = _distinct([address.render(context).strip() for address in addresses], name, but=taken)
+            if copies:
+                rendered[name] = copies
+                taken += copies
+        headers = {
+            name: _one_line(each.render(context), each.field, MAX_HEADER) for name, each in self._headers.items()
+        }
+        if headers := {name: value for name, value in headers.items() if value}:
+            rendered["headers"] = headers
+        if self._attachments:
+            rendered["attachments"] = self._attachments
+        return rendered
 
 
 class EmailChannel(Channel):
@@ -105,6 +154,8 @@ class EmailChannel(Channel):
     label: ClassVar[str] = "Email"
     providers: ClassVar[tuple[str, ...]] = ("smtp", "sendgrid", "console")
     content: ClassVar[type[BaseModel]] = EmailContent
+    #: Octets of all attachments of one message together, decoded; an installation may set it.
+    max_attached: int = MAX_ATTACHED
 
     def normalise_address(self, address: str, *, region: str | None = None) -> str:
         """Return a bare address with its domain in lower case; ``Name <a@b>`` is refused. Raises ``ContentError``."""
@@ -115,9 +166,22 @@ class EmailChannel(Channel):
 
     def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are set, checked. Raises ``ContentError`` naming the field."""
-        valid = validated(EmailContent, content)
+        valid = self.validate_part(content)
         if not any(valid.get(name, "").strip() for name in ("subject", "body", "html", "text")):
             raise ContentError("An email needs a subject or a body.", field="subject")
+        return valid
+
+    def validate_part(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The same without words, which a template has."""
+        valid = validated(EmailContent, content)
+        copies = len(valid.get("cc", ())) + len(valid.get("bcc", ()))
+        if copies >= MAX_RECIPIENTS:
+            words = f"An email has at most {MAX_RECIPIENTS} recipients; these are {copies + 1}."
+            raise ContentError(words, field="bcc" if valid.get("bcc") else "cc")
+        size = sum(decoded_size(each["content"]) for each in valid.get("attachments", ()))
+        if size > self.max_attached:
+            words = f"The attachments have {size} octets together; at most {self.max_attached} are allowed."
+            raise ContentError(words, field="attachments")
         return valid
 
     def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledEmail:
@@ -155,6 +219,13 @@ def _reply_address(address: str) -> str:
         return normalise_email(address)
     except ValueError as error:
         raise ContentError(str(error), field="reply_to") from None
+
+
+def _distinct(addresses: Sequence[str], field: str, *, but: Sequence[str]) -> list[str]:
+    try:
+        return distinct([address for address in addresses if address], but=but)
+    except ValueError as error:
+        raise ContentError(str(error), field=field) from None
 
 
 #: Private-use characters that stand for the n-th placeholder while HTML is turned into text.

@@ -85,8 +85,9 @@ def update_credential(
 ) -> Credential:
     """Change a credential; ``merge`` keeps fields of the payload that are not given.
 
-    A secret sent back as its mask stays what it is. New words for a paused credential make it active again.
-    Raises ``InvalidInput`` naming the field.
+    A secret sent back as its mask stays what it is, unless it would be sent to another place than before: then it is
+    asked for (``secret_required``). New words for a paused credential make it active again. Raises ``InvalidInput``
+    naming the field.
     """
     before = describe(credential)
     if provider is not None and provider != credential.provider:
@@ -96,9 +97,13 @@ def update_credential(
             )
         credential.provider, merge = _provider_for(credential.channel, provider), False
     if payload is not None:
-        known = decrypt(credential).reveal() if credential.provider == before["provider"] else {}
+        present = decrypt(credential) if credential.provider == before["provider"] else None
+        known = present.reveal() if present else {}
         sent = _unmask(payload, known)
-        _encrypt(credential, valid_payload(credential.provider, {**known, **sent} if merge else sent))
+        valid = valid_payload(credential.provider, {**known, **sent} if merge else sent)
+        if present and valid.sends_elsewhere(present):
+            _require_secrets(valid, payload)
+        _encrypt(credential, valid)
     if name is not None:
         credential.name = name
     for field, value in (("position", position), ("weight", weight), ("rate_limit", rate_limit)):
@@ -300,6 +305,21 @@ def _unmask(payload: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, A
         errors = {f"credentials.{name}": [message] for name in unknown}
         raise InvalidInput(f"credentials.{unknown[0]}: {message}", errors=errors)
     return {name: known[name] if is_masked(value) else value for name, value in payload.items()}
+
+
+def _require_secrets(valid: CredentialSchema, payload: Mapping[str, Any]) -> None:
+    """Raise ``InvalidInput`` naming the secrets that the caller has not entered: who may change a credential need not
+    know them, and must not learn them by having them sent to a place of their choice.
+    """
+    kept = [
+        name
+        for name in sorted(valid.secret_fields())
+        if getattr(valid, name) is not None and (name not in payload or is_masked(payload[name]))
+    ]
+    if kept:
+        message = "Enter the secret again: with this change it is sent to another place, or less protected."
+        errors = {f"credentials.{name}": [message] for name in kept}
+        raise InvalidInput(f"credentials.{kept[0]}: {message}", code="secret_required", errors=errors)
 
 
 def valid_payload(provider: str, payload: Mapping[str, Any]) -> CredentialSchema:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import idna
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -74,3 +76,10 @@ def wire_address(address: str) -> str:
     if len(address.encode()) > MAX_OCTETS:
         raise ValueError(f"The address is longer than {MAX_OCTETS} octets.")
     return address
+
+
+def copies_of(content: Mapping[str, Any], recipient: str) -> tuple[list[str], list[str]]:
+    """Return (cc, bcc) of rendered content, without whom the message is addressed to anyway."""
+    own = recipient.casefold()
+    cc, bcc = ([each for each in content.get(name) or () if each.casefold() != own] for name in ("cc", "bcc"))
+    return cc, bcc

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -55,13 +55,15 @@ class OutgoingMessage:
     """One message, rendered and addressed: everything that a provider needs and nothing else.
 
     ``id`` is the record's id: the provider's idempotency key or reference where it takes one, and the stable
-    part of an email's Message-ID. ``content`` is what ``Channel.render`` returned.
+    part of an email's Message-ID. ``content`` is what ``Channel.render`` returned. ``at_most_once`` says that a message
+    must rather be lost than sent twice: leave no doubt about it where that can be avoided.
     """
 
     id: UUID
     recipient: str
     content: Mapping[str, Any]
     lane: str = "normal"
+    at_most_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,13 @@ class CredentialSchema(BaseModel):
     def secret_fields(cls) -> frozenset[str]:
         """Names of the fields that never leave the service in clear."""
         return frozenset(name for name, info in cls.model_fields.items() if "SecretStr" in str(info.annotation))
+
+    #: Fields that say where secrets are sent.
+    secret_destinations: ClassVar[frozenset[str]] = frozenset({"base_url", "token_uri", "token_url"})
+
+    def sends_elsewhere(self, before: Self) -> bool:
+        """Whether the secrets go to another place than with ``before``, or less guarded on their way."""
+        return any(getattr(self, name, None) != getattr(before, name, None) for name in self.secret_destinations)
 
     def reveal(self) -> dict[str, Any]:
         """Return the payload with its secrets in clear: only to encrypt it or to talk to the provider."""

@@ -6,6 +6,7 @@ import logging
 from typing import ClassVar
 
 from notification_service.lib.masking import mask_address
+from notifications.providers.addresses import copies_of
 from notifications.providers.base import CredentialSchema, OutgoingMessage, Provider, SendResult
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,9 @@ class ConsoleProvider(Provider[ConsoleCredential]):
 
     async def send(self, message: OutgoingMessage, credential: ConsoleCredential) -> SendResult:
         """Log the message's id and its masked recipient; content is never logged."""
-        logger.info("message %s to %s accepted by the console", message.id, _one_line(mask_address(message.recipient)))
+        copies = sum(map(len, copies_of(message.content, message.recipient)))
+        recipient = _one_line(mask_address(message.recipient)) + (f" and {copies} more" if copies else "")
+        logger.info("message %s to %s accepted by the console", message.id, recipient)
         return SendResult.success(response="written to the log, not sent", provider_message_id=str(message.id))
 
 

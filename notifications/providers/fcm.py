@@ -25,8 +25,9 @@ from notifications.providers.base import (
     Secret,
     SendResult,
 )
-from notifications.providers.google_tokens import GOOGLE_TOKEN_URI, ServiceAccount, ServiceAccountTokens
+from notifications.providers.google_tokens import GOOGLE_TOKEN_URI, ServiceAccount
 from notifications.providers.http import BaseUrl, Codes, HttpAnswer, HttpError, HttpProvider, refusal, secret_forms
+from notifications.providers.oauth_tokens import AccessTokens
 from notifications.providers.push_addresses import is_subscription
 
 #: Seconds to wait after a 429 that does not say how long.
@@ -127,7 +128,7 @@ class FcmProvider(HttpProvider[FcmCredential]):
 
     def __init__(self, *, network_policy: NetworkPolicy = PUBLIC_ONLY) -> None:
         super().__init__(network_policy=network_policy)
-        self._tokens = ServiceAccountTokens(self.request)
+        self._tokens = AccessTokens(self.request)
 
     @classmethod
     def takes(cls, recipient: str) -> bool:

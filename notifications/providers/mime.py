@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from binascii import b2a_qp
 from collections.abc import Mapping, Sequence
 from email import policy
@@ -18,10 +18,12 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate
 from functools import lru_cache
+from typing import Any, cast
 from uuid import UUID
 
 from notifications.providers.addresses import wire_address
 from notifications.providers.html_text import html_to_text
+from notifications.providers.mime_parts import is_inline, with_attachments
 
 _PLAIN = re.compile(r"[\x20-\x7e]*")
 _FORBIDDEN = re.compile(r"[\r\n\0\ud800-\udfff]")
@@ -49,8 +51,12 @@ def build_email(
     reply_to: str | None = None,
     cc: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
+    attachments: Sequence[Mapping[str, Any]] = (),
 ) -> bytes:
     """Return a complete message with CRLF line ends.
+
+    ``attachments`` are ``{"filename", "content_type", "content" (base64), "content_id"?}``; those with an id become
+    part of the HTML (RFC 2387), if there is any.
 
     ``message_id`` is the record's id: the Message-ID is ``<{id}@{domain of from_email}>``, the same at every try.
     With ``html`` and without ``text``, a plain-text alternative is made from the HTML. The bytes are ASCII unless an
@@ -80,24 +86,25 @@ def build_email(
         "MIME-Version: 1.0",
     ]
     if not all(address.isascii() for address in (sender, recipient, *others)):
-        return _by_standard_library(fields, from_name, sender, subject, text, html)
+        return _by_standard_library(fields, from_name, sender, subject, text, html, attachments)
     head = "\r\n".join(fields).encode("ascii")
     plain = _part(text, "plain")
-    if html is None:
+    if html is None and not attachments:
         return b"%b\r\n%b" % (head, plain)
-    rich = _part(html, "html")
-    boundary = b"=_%b" % message_id.hex.encode()
-    while boundary in plain or boundary in rich:
-        boundary = b"=_%b" % secrets.token_hex(16).encode()
-    return b'%b\r\nContent-Type: multipart/alternative; boundary="%b"\r\n\r\n--%b\r\n%b\r\n--%b\r\n%b\r\n--%b--\r\n' % (
-        head,
-        boundary,
-        boundary,
-        plain,
-        boundary,
-        rich,
-        boundary,
-    )
+    rich = _part(html, "html") if html is not None else b""
+    mark = message_id.hex.encode()
+    while mark in plain or mark in rich:
+        mark = secrets.token_hex(16).encode()
+    if html is None:
+        body = plain
+    else:
+        body = (
+            b'Content-Type: multipart/alternative; boundary="=_%b"\r\n\r\n'
+            b"--=_%b\r\n%b\r\n--=_%b\r\n%b\r\n--=_%b--\r\n" % (mark, mark, plain, mark, rich, mark)
+        )
+    if attachments:
+        body = with_attachments(body, attachments, mark, has_html=html is not None)
+    return b"%b\r\n%b" % (head, body)
 
 
 def _part(body: str, subtype: str) -> bytes:
@@ -185,7 +192,13 @@ def _date(second: int) -> str:
 
 
 def _by_standard_library(
-    fields: Sequence[str], from_name: str | None, sender: str, subject: str, text: str, html: str | None
+    fields: Sequence[str],
+    from_name: str | None,
+    sender: str,
+    subject: str,
+    text: str,
+    html: str | None,
+    attachments: Sequence[Mapping[str, Any]],
 ) -> bytes:
     """Build the message with ``EmailMessage``, for addresses that need UTF-8 in the header (RFC 6532)."""
     message = EmailMessage(policy=policy.SMTPUTF8)
@@ -199,4 +212,15 @@ def _by_standard_library(
     message.set_content(text, charset="utf-8", cte="base64")
     if html is not None:
         message.add_alternative(html, subtype="html", charset="utf-8", cte="base64")
+    for each in sorted(attachments, key=lambda each: not is_inline(each, html is not None)):
+        main, _, sub = each["content_type"].partition("/")
+        named: dict[str, Any] = {"maintype": main, "subtype": sub, "filename": each["filename"]}
+        if each.get("content_id"):
+            named["cid"] = f"<{each['content_id']}>"
+        content = b64decode(each["content"])
+        if is_inline(each, html is not None):
+            rich = cast("EmailMessage", message.get_body(("html",)))
+            rich.add_related(content, disposition="inline", **named)
+        else:
+            message.add_attachment(content, **named)
     return message.as_bytes()

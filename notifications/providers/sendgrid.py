@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
+from notifications.providers.addresses import copies_of
 from notifications.providers.base import (
     CheckResult,
     CredentialSchema,
@@ -47,6 +48,7 @@ from notifications.providers.http import (
     refusal,
     secret_forms,
 )
+from notifications.providers.mime_parts import is_inline
 from notifications.providers.sender import SenderIdentity
 
 _R = FailureReason
@@ -209,8 +211,9 @@ def _mail(message: OutgoingMessage, credential: SendGridCredential) -> dict[str,
     domain = credential.from_email.rpartition("@")[2]
     parts = [("text/plain", content.get("text")), ("text/html", content.get("html"))]
     recipients: dict[str, Any] = {"to": [{"email": message.recipient}]}
-    if content.get("cc"):
-        recipients["cc"] = [{"email": address} for address in content["cc"]]
+    for kind, addresses in zip(("cc", "bcc"), copies_of(content, message.recipient), strict=True):
+        if addresses:
+            recipients[kind] = [{"email": address} for address in addresses]
     mail: dict[str, Any] = {
         "personalizations": [{**recipients, "custom_args": {RECORD_ARGUMENT: str(message.id)}}],
         "from": {"email": credential.from_email, "name": name} if name else {"email": credential.from_email},
@@ -226,7 +229,20 @@ def _mail(message: OutgoingMessage, credential: SendGridCredential) -> dict[str,
     }
     if reply_to:
         mail["reply_to"] = {"email": reply_to}
+    if content.get("attachments"):
+        mail["attachments"] = [_attachment(each, bool(content.get("html"))) for each in content["attachments"]]
     return mail
+
+
+def _attachment(given: Mapping[str, Any], has_html: bool) -> dict[str, Any]:
+    inline = is_inline(given, has_html)
+    return {
+        "content": given["content"],
+        "type": given["content_type"],
+        "filename": given["filename"],
+        "disposition": "inline" if inline else "attachment",
+        **({"content_id": given["content_id"]} if inline else {}),
+    }
 
 
 def _may_not_send(found: dict[str, Any]) -> str:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
-
-import idna
-from pydantic import AliasChoices, Field, SecretStr, TypeAdapter, ValidationInfo, field_validator, model_validator
+from typing import ClassVar
 
 from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
-from notifications.providers.addresses import wire_address
+from notifications.providers.addresses import copies_of, wire_address
 from notifications.providers.base import (
     CheckResult,
     CheckStep,
@@ -24,103 +20,23 @@ from notifications.providers.base import (
     OnResult,
     OutgoingMessage,
     Provider,
-    Secret,
     SendResult,
 )
+from notifications.providers.http_client import HttpClient
 from notifications.providers.mime import build_email
-from notifications.providers.sender import SenderIdentity
+from notifications.providers.oauth_tokens import AccessTokens, ClientGrant, NoAccessToken
 from notifications.providers.smtp_answers import Answers
-from notifications.providers.smtp_client import Connection, Progress, Refused, Server, open_connection
-from notifications.providers.smtp_stream import MESSAGES_PER_CONNECTION, Delivery, Run, Stream, wire_body
+from notifications.providers.smtp_chunks import ChunkStream
+from notifications.providers.smtp_client import Connection, Progress, Refused, open_connection
+from notifications.providers.smtp_credential import SmtpCredential
+from notifications.providers.smtp_stream import MESSAGES_PER_CONNECTION, Delivery, Run, Stream, whole_lines
+
+__all__ = ["SmtpCredential", "SmtpProvider"]
 
 #: Seconds after which an idle connection is closed; most servers close theirs after 60 to 300.
 IDLE_SECONDS = 60.0
 #: Fresh connections that may break in a row without answering for a single message.
 BARREN_CONNECTIONS = 2
-
-_HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
-_BOOL: TypeAdapter[bool] = TypeAdapter(bool)
-
-
-class SmtpCredential(SenderIdentity):
-    """Where the mail server is, how to log in, and who the mail is from."""
-
-    host: str = Field(
-        validation_alias=AliasChoices("host", "smtp_host"),
-        description="Name or address of the mail server.",
-        examples=["smtp.example.com"],
-    )
-    port: int = Field(587, validation_alias=AliasChoices("port", "smtp_port"), ge=1, le=65535)
-    username: str | None = Field(
-        None, validation_alias=AliasChoices("username", "smtp_username", "smtp_user"), max_length=320
-    )
-    password: Secret | None = Field(
-        None, validation_alias=AliasChoices("password", "smtp_password"), max_length=4096, validate_default=True
-    )
-    security: Literal["starttls", "tls", "none"] = Field(
-        "starttls",
-        description="`starttls`: encrypt after connecting; `tls`: encrypted from the start (default on port 465); "
-        "`none`: send in clear.",
-    )
-    timeout: float = Field(30, ge=1, le=120, description="Seconds to wait for each answer of the server.")
-    verify_certificate: bool = Field(True, description="Whether the server's certificate must be valid for its name.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_spellings(cls, data: Any) -> Any:
-        """Forget empty fields, and turn ``use_tls`` (STARTTLS) and ``use_ssl`` (TLS) into ``security``."""
-        if not isinstance(data, dict):
-            return data
-        data = {name: value for name, value in data.items() if value is not None and value != ""}
-        old = {name: data.pop(name) for name in ("use_tls", "use_ssl") if name in data}
-        implicit = str(data.get("port", data.get("smtp_port", ""))).strip() == "465"
-        flags = {}
-        for name, value in old.items():
-            try:
-                flags[name] = _BOOL.validate_python(value)
-            except ValueError:
-                raise ValueError(f"{name} must be true or false.") from None
-        if all(flags.get(name) for name in ("use_tls", "use_ssl")):
-            raise ValueError("use_tls and use_ssl exclude each other.")
-        if "security" not in data:
-            if flags.get("use_ssl") or implicit:
-                data["security"] = "tls"
-            elif flags and not flags.get("use_tls"):
-                data["security"] = "none"
-        return data
-
-    @field_validator("host")
-    @classmethod
-    def _host_name(cls, value: str) -> str:
-        host = value.removeprefix("[").removesuffix("]").rstrip(".").lower()
-        try:
-            host = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            host = ""
-        if not _HOST.fullmatch(host):
-            raise ValueError("Enter a host name or an IP address, without scheme, path or port.")
-        return host
-
-    @field_validator("username")
-    @classmethod
-    def _no_null(cls, value: str | None) -> str | None:
-        if value is not None and not value.isprintable():
-            raise ValueError("Control characters are not allowed.")
-        return value
-
-    @field_validator("password")
-    @classmethod
-    def _together(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if "username" in info.data and (value is None) != (info.data["username"] is None):
-            raise ValueError("Username and password must be given together.")
-        if value is not None and "\0" in value.get_secret_value():
-            raise ValueError("Null characters are not allowed.")
-        return value
-
-    def server(self) -> Server:
-        """Return what the client needs to know."""
-        password = self.password.get_secret_value() if self.password else None
-        return Server(self.host, self.port, self.security, self.username, password, self.timeout)
 
 
 @dataclass(slots=True)
@@ -147,6 +63,8 @@ class SmtpProvider(Provider[SmtpCredential]):
         super().__init__(network_policy=network_policy)
         self._pools: dict[bytes, _Pool] = {}
         self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._http = HttpClient(network_policy=network_policy)
+        self._tokens = AccessTokens(self._http.request)
 
     async def send(self, message: OutgoingMessage, credential: SmtpCredential) -> SendResult:
         """Send one message."""
@@ -164,8 +82,7 @@ class SmtpProvider(Provider[SmtpCredential]):
         """
         if not messages:
             return
-        server = credential.server()
-        run = Run(messages, lambda message: _delivery(message, credential), Answers(server), on_result)
+        run = Run(messages, lambda message: _delivery(message, credential), _answers(credential), on_result)
         pool = self._pools.setdefault(_pool_key(credential), _Pool())
         pool.users += 1
         try:
@@ -188,6 +105,7 @@ class SmtpProvider(Provider[SmtpCredential]):
                 for _ in range(min(self.concurrency - pool.busy, run.unsettled - 1))
             ]
             connecting.update(extra)
+            run.connections += len(extra)
             await self._lane(pool, credential, run, first, connecting)
             if not run.has_more():  # nothing left for those that are not connected yet
                 for task in connecting:
@@ -215,7 +133,7 @@ class SmtpProvider(Provider[SmtpCredential]):
                 connecting.discard(task)
             healthy, before, fresh = False, connection.answered, not connection.reused
             try:
-                await Stream(connection, run).run()
+                await _stream(connection, run).run()
                 healthy = True
             except Exception as error:
                 run.failure = run.answers.broken(error)
@@ -231,7 +149,7 @@ class SmtpProvider(Provider[SmtpCredential]):
         pool.busy += 1
         opened = False
         try:
-            connection = await self._idle_connection(pool) or await self._open(credential)
+            connection = await self._idle_connection(pool) or await self._open(credential, run.answers)
             opened = True
             return connection
         except Exception as error:
@@ -274,9 +192,29 @@ class SmtpProvider(Provider[SmtpCredential]):
             if not pool.idle and not pool.users:
                 del self._pools[key]
 
-    async def _open(self, credential: SmtpCredential, progress: Progress | None = None) -> Connection:
+    async def _open(self, credential: SmtpCredential, answers: Answers, progress: Progress | None = None) -> Connection:
         context = None if credential.security == "none" else self._context(credential.verify_certificate)
-        return await open_connection(credential.server(), self.network_policy, context, progress)
+        grant = credential.grant()
+        if grant is None:
+            given = credential.access_token.get_secret_value() if credential.access_token else None
+            return await open_connection(credential.server(given), self.network_policy, context, progress)
+        token = await self._token(grant, answers)
+        try:
+            return await open_connection(credential.server(token), self.network_policy, context, progress)
+        except Refused as error:
+            if error.stage != "auth" or error.reply.code != 535 or not self._tokens.forget(grant, token):
+                raise
+        token = await self._token(grant, answers)  # the other was revoked before its time
+        if progress:
+            progress.restart()
+        return await open_connection(credential.server(token), self.network_policy, context, progress)
+
+    async def _token(self, grant: ClientGrant, answers: Answers) -> str:
+        token = await self._tokens.get(grant)
+        if isinstance(token, SendResult):
+            raise NoAccessToken(token)
+        answers.hide(token)
+        return token
 
     def _context(self, verify: bool) -> ssl.SSLContext:
         if verify not in self._contexts:
@@ -290,11 +228,11 @@ class SmtpProvider(Provider[SmtpCredential]):
     async def check(self, credential: SmtpCredential) -> CheckResult:
         """Connect, encrypt, log in and say NOOP; each step is reported with the server's own words."""
         started = time.monotonic()
-        answers, progress = Answers(credential.server()), Progress()
+        answers, progress = _answers(credential), Progress()
         failure: SendResult | None = None
         connection: Connection | None = None
         try:
-            connection = await self._open(credential, progress)
+            connection = await self._open(credential, answers, progress)
             progress.current = "noop"
             reply = await connection.command(b"NOOP")
             if reply.code != 250:
@@ -325,15 +263,29 @@ class SmtpProvider(Provider[SmtpCredential]):
     async def aclose(self) -> None:
         """Say goodbye on every idle connection."""
         self._close_idle(older_than=0)
+        await self._tokens.aclose()
+        await self._http.aclose()
 
 
 def _pool_key(credential: SmtpCredential) -> bytes:
     return hashlib.sha256(json.dumps(credential.reveal(), sort_keys=True).encode()).digest()
 
 
+def _answers(credential: SmtpCredential) -> Answers:
+    answers = Answers(credential.server())
+    answers.hide(*credential.secrets())
+    return answers
+
+
+def _stream(connection: Connection, run: Run) -> Stream | ChunkStream:
+    chunked = run.chunking and {"CHUNKING", "PIPELINING"} <= connection.extensions.keys()
+    return ChunkStream(connection, run) if chunked else Stream(connection, run)
+
+
 def _delivery(message: OutgoingMessage, credential: SmtpCredential) -> Delivery:
     """Build the message. Raises ``ValueError`` for content or an address that can not be sent."""
     content = message.content
+    cc, bcc = copies_of(content, message.recipient)
     data = build_email(
         message_id=message.id,
         from_email=credential.from_email,
@@ -343,7 +295,10 @@ def _delivery(message: OutgoingMessage, credential: SmtpCredential) -> Delivery:
         subject=content.get("subject") or "",
         text=content.get("text"),
         html=content.get("html") or None,
-        cc=content.get("cc") or (),
+        cc=cc,
         headers=content.get("headers"),
+        attachments=content.get("attachments") or (),
     )
-    return Delivery(message, wire_address(credential.from_email), wire_address(message.recipient), wire_body(data))
+    copies = tuple(wire_address(address) for address in (*cc, *bcc))
+    sender, recipient = wire_address(credential.from_email), wire_address(message.recipient)
+    return Delivery(message, sender, recipient, whole_lines(data), copies)

@@ -11,10 +11,12 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from notification_service.lib.net import BlockedAddress
 from notifications.providers.base import FailureReason, SendResult
+from notifications.providers.oauth_tokens import NoAccessToken
 from notifications.providers.smtp_client import AuthUnavailable, Refused, Reply, Server, SmtpError
 
 MAX_RESPONSE = 500
@@ -82,6 +84,10 @@ class Answers:
             forms = {server.password, base64.b64encode(plain).decode(), base64.b64encode(password).decode()}
             self._secrets = tuple(sorted(forms, key=len, reverse=True))
 
+    def hide(self, *secrets: str) -> None:
+        """Leave these out of all words, too."""
+        self._secrets = tuple(sorted({*self._secrets, *secrets}, key=len, reverse=True))
+
     def words(self, text: str) -> str:
         """The other side's words, fit to be stored: without secrets or control characters, of bounded length."""
         for secret in self._secrets:
@@ -90,10 +96,13 @@ class Answers:
             text = "".join(char if char.isprintable() else " " for char in text)
         return text[:MAX_RESPONSE]
 
-    def accepted(self, reply: Reply) -> SendResult:
-        """The server took the message."""
+    def accepted(self, reply: Reply, refused_copies: Sequence[str] = ()) -> SendResult:
+        """The server took the message; ``refused_copies`` are those who get none, with its words."""
         text = self.words(reply.text)
-        return SendResult.success(code=_code(reply), response=text, provider_message_id=_queue_id(text))
+        queue_id = _queue_id(text)
+        if refused_copies:
+            text = self.words(f"{text} (no copy to {'; '.join(refused_copies)})")
+        return SendResult.success(code=_code(reply), response=text, provider_message_id=queue_id)
 
     def refused(self, stage: str, reply: Reply) -> SendResult:
         """The server said no to one step."""
@@ -109,6 +118,8 @@ class Answers:
         """
         reason, retryable = _R.NETWORK_ERROR, True
         match error:
+            case NoAccessToken():
+                return error.result
             case Refused():
                 return self.refused(error.stage, error.reply)
             case BlockedAddress():

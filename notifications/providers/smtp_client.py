@@ -62,7 +62,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where to connect and as whom. ``security`` is ``starttls``, ``tls`` or ``none``; ``timeout`` in seconds."""
+    """Where to connect and as whom. ``security`` is ``starttls``, ``tls`` or ``none``; ``timeout`` in seconds.
+
+    ``auth`` is ``auto``, ``plain``, ``login`` or ``xoauth2``; for the last, ``password`` is the access token.
+    """
 
     host: str
     port: int
@@ -70,6 +73,7 @@ class Server:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     timeout: float = 30.0
+    auth: str = "auto"
 
 
 @dataclass(slots=True)
@@ -82,6 +86,11 @@ class Progress:
     def finish(self, detail: str) -> None:
         """The step under way is done."""
         self.done.append((self.current, detail))
+
+    def restart(self) -> None:
+        """Everything is done once more."""
+        self.current = "connect"
+        self.done.clear()
 
 
 class Connection(asyncio.Protocol):
@@ -249,23 +258,38 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         return reply
 
-    async def authenticate(self, username: str, password: str) -> Reply:
-        """Log in by PLAIN (RFC 4616) or LOGIN. Raises ``Refused``, or ``SmtpError`` if neither is offered."""
+    async def authenticate(self, username: str, secret: str, auth: str = "auto") -> Reply:
+        """Log in by PLAIN (RFC 4616), LOGIN or XOAUTH2 (https://developers.google.com/gmail/imap/xoauth2-protocol).
+
+        ``auto`` is the first of PLAIN and LOGIN that is offered. Raises ``Refused``, or ``AuthUnavailable`` if what is
+        wanted is not offered.
+        """
         offered = self.extensions.get("AUTH", "").upper().split()
-        if "PLAIN" in offered:
-            token = base64.b64encode(f"\0{username}\0{password}".encode())
-            reply = await self.command(b"AUTH PLAIN " + token)
-        elif "LOGIN" in offered:
+        wanted = ("PLAIN", "LOGIN") if auth == "auto" else (auth.upper(),)
+        mechanism = next((name for name in wanted if name in offered), None)
+        if mechanism is None:
+            names = ", ".join(offered) or "none"
+            raise AuthUnavailable(
+                f"the server does not offer {' or '.join(wanted)} to log in with (it offers: {names})"
+            )
+        if mechanism == "PLAIN":
+            reply = await self.command(b"AUTH PLAIN " + _encoded(f"\0{username}\0{secret}"))
+        elif mechanism == "LOGIN":
             reply = await self.command(b"AUTH LOGIN")
-            for answer in (username, password):
+            for answer in (username, secret):
                 if reply.code != 334:
                     break
-                reply = await self.command(base64.b64encode(answer.encode()))
+                reply = await self.command(_encoded(answer))
         else:
-            names = ", ".join(offered) or "none"
-            raise AuthUnavailable(f"the server offers no way to log in that is known here (offered: {names})")
+            reply = await self.command(b"AUTH XOAUTH2 " + _encoded(f"user={username}\1auth=Bearer {secret}\1\1"))
+            if reply.code == 334:  # its reasons; the refusal itself comes after an empty line
+                reply = await self.command(b"")
         _expect("auth", reply, 235)
         return reply
+
+
+def _encoded(text: str) -> bytes:
+    return base64.b64encode(text.encode())
 
 
 class AuthUnavailable(SmtpError):
@@ -302,7 +326,7 @@ async def open_connection(
             await connection.hello()
         if server.username is not None and server.password is not None:
             progress.current = "auth"
-            progress.finish((await connection.authenticate(server.username, server.password)).text)
+            progress.finish((await connection.authenticate(server.username, server.password, server.auth)).text)
     except BaseException:
         connection.abort()
         raise

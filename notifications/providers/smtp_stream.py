@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from notifications.providers.base import FailureReason, OutgoingMessage, SendResult
 from notifications.providers.smtp_answers import Answers
@@ -24,27 +24,39 @@ _BARE_NEWLINE = re.compile(rb"\r\n|\r|\n")
 _LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 
-def wire_body(data: bytes) -> bytes:
-    """Return a message as DATA wants it (RFC 5321 §4.5.2): CRLF only, leading dots doubled, the final dot added.
+def whole_lines(data: bytes) -> bytes:
+    """Return a message with CRLF only, at its end too: bare CR and LF become line ends.
 
-    Bare CR and LF become line ends, so that no server can see an end of data where there is none ("smuggling").
+    So no server can see an end of data where there is none ("smuggling").
     """
-    lines = data.replace(b"\r\n", b"")
-    if b"\r" in lines or b"\n" in lines:
+    ends = data.count(b"\r\n")
+    if data.count(b"\n") != ends or data.count(b"\r") != ends:
         data = _BARE_NEWLINE.sub(b"\r\n", data)
+    return data if data.endswith(b"\r\n") or not data else data + b"\r\n"
+
+
+def wire_body(data: bytes) -> bytes:
+    """Return whole lines as DATA wants them (RFC 5321 §4.5.2): leading dots doubled, the final dot added."""
     if data.startswith(b".") or b"\n." in data:
         data = _LEADING_DOT.sub(b"..", data)
-    return data + (b".\r\n" if data.endswith(b"\r\n") or not data else b"\r\n.\r\n")
+    return data + b".\r\n"
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One message on its way. ``sender`` and ``recipient`` are wire addresses; ``body`` is what ``wire_body`` gave."""
+    """One message on its way. ``data`` has CRLF line ends only; the addresses are wire addresses.
+
+    ``copies`` get it too, if the server takes them: what it says to those that it refuses is in ``refused``.
+    """
 
     message: OutgoingMessage
     sender: str
     recipient: str
-    body: bytes
+    data: bytes
+    copies: tuple[str, ...] = ()
+    refused: list[str] = field(default_factory=list)
+    #: MAIL, RCPT and DATA, for the connection that it is on.
+    commands: tuple[bytes, ...] = ()
     #: Fresh connections that broke under it before its body was written.
     breaks: int = 0
 
@@ -58,14 +70,14 @@ def envelope(delivery: Delivery, extensions: dict[str, str]) -> tuple[bytes, byt
     options = ""
     if "SIZE" in extensions:
         limit = extensions["SIZE"].strip()
-        if limit.isascii() and limit.isdigit() and 0 < int(limit) < len(delivery.body):
-            raise Unsendable(f"the message has {len(delivery.body)} octets, the server takes {int(limit)}")
-        options += f" SIZE={len(delivery.body)}"
-    if not delivery.body.isascii():
+        if limit.isascii() and limit.isdigit() and 0 < int(limit) < len(delivery.data):
+            raise Unsendable(f"the message has {len(delivery.data)} octets, the server takes {int(limit)}")
+        options += f" SIZE={len(delivery.data)}"
+    if not delivery.data.isascii():
         if "8BITMIME" not in extensions:
             raise Unsendable("the message has 8-bit octets, and the server does not offer 8BITMIME")
         options += " BODY=8BITMIME"
-    if not (delivery.sender + delivery.recipient).isascii():
+    if not "".join((delivery.sender, delivery.recipient, *delivery.copies)).isascii():
         if "SMTPUTF8" not in extensions:
             raise Unsendable("the address is not ASCII, and the server does not offer SMTPUTF8")
         options += " SMTPUTF8"
@@ -90,6 +102,15 @@ class Run:
         #: What ended the last connection that could not be opened or kept.
         self.failure = SendResult.failure(FailureReason.UNKNOWN_ERROR, "the message was not sent")
         self.unsettled = len(messages)
+        #: How many connections share the messages.
+        self.connections = 1
+        #: Whether messages may share a write, and so the doubt when the connection breaks.
+        self.chunking = all(
+            message.lane == "bulk"
+            and not message.at_most_once
+            and not (message.content.get("cc") or message.content.get("bcc"))
+            for message in messages
+        )
         self._source: Iterator[OutgoingMessage] = iter(messages)
         self._returned: deque[Delivery] = deque()
         self._prepare = prepare
@@ -112,6 +133,21 @@ class Run:
     def give_back(self, delivery: Delivery) -> None:
         """Put a delivery whose body was not written in front of the others."""
         self._returned.appendleft(delivery)
+
+    def unwritten(self, delivery: Delivery, error: Exception, *, fresh: bool) -> None:
+        """The connection broke before the body was written: give it back, once.
+
+        An idle connection that had died is nobody's fault; a second fresh one that breaks is the result.
+        """
+        delivery.breaks += fresh
+        if delivery.breaks > 1:
+            self.settle(delivery.message, self.answers.broken(error))
+        else:
+            self.give_back(delivery)
+
+    def refuse_unsent(self, message: OutgoingMessage, why: Unsendable) -> None:
+        """Settle a message that this server can not take."""
+        self.settle(message, SendResult.failure(FailureReason.CONTENT_ERROR, self.answers.words(str(why))))
 
     def has_more(self) -> bool:
         """Whether ``take`` would return something."""
@@ -162,12 +198,7 @@ class Stream:
         if self._closing:
             self._run.settle(self._closing.message, self._run.answers.broken(error, ambiguous=True))
         if self._opening:
-            # An idle connection that had died is nobody's fault; a second fresh one that breaks is the result.
-            self._opening.breaks += not self._connection.reused
-            if self._opening.breaks > 1:
-                self._run.settle(self._opening.message, self._run.answers.broken(error))
-            else:
-                self._run.give_back(self._opening)
+            self._run.unwritten(self._opening, error, fresh=not self._connection.reused)
         self._closing = self._opening = None
 
     def _next(self) -> tuple[bytes, bytes, bytes] | None:
@@ -179,8 +210,7 @@ class Stream:
             try:
                 commands = envelope(delivery, self._connection.extensions)
             except Unsendable as error:
-                result = SendResult.failure(FailureReason.CONTENT_ERROR, self._run.answers.words(str(error)))
-                self._run.settle(delivery.message, result)
+                self._run.refuse_unsent(delivery.message, error)
             else:
                 self._opening = delivery
                 return commands
@@ -189,14 +219,19 @@ class Stream:
     async def _pipelined(self) -> None:
         connection = self._connection
         commands = self._next()
-        if commands:
-            connection.write(b"".join(commands))
+        if head := self._together(commands):
+            connection.write(head)
         skip = 0  # answers to RSET and to an empty message, which mean nothing
         while self._opening:
             await self._final()
             for _ in range(skip):
                 await connection.reply()
             skip = 0
+            if commands and self._opening.copies:
+                await self._alone(commands)
+                commands = self._next()
+                connection.write(self._together(commands))
+                continue
             answers: list[Reply] = []
             while len(answers) < len(_STAGES) and (not answers or answers[-1].code != 421):
                 answers.append(await connection.reply())
@@ -211,7 +246,7 @@ class Stream:
             if answers[-1].code == 421:
                 raise Closing
             commands = self._next()
-            connection.write(rescue + b"".join(commands or ()))
+            connection.write(rescue + self._together(commands))
         await self._final()
         for _ in range(skip):
             await connection.reply()
@@ -224,26 +259,50 @@ class Stream:
             raise self._connection.error
         self._closing = current
         commands = self._next()
-        self._connection.write(current.body + b"".join(commands or ()))
+        self._connection.write(wire_body(current.data) + self._together(commands))
         return commands
 
+    def _together(self, commands: tuple[bytes, bytes, bytes] | None) -> bytes:
+        """Return an envelope that may travel in one write, or nothing if it needs a look at each answer.
+
+        That is one with copies: were its own recipient refused, what follows would go to the copies alone.
+        """
+        return b"" if commands is None or (self._opening and self._opening.copies) else b"".join(commands)
+
     async def _step_by_step(self) -> None:
-        connection = self._connection
         while commands := self._next():
-            for stage, command, wanted in zip(_STAGES, commands, _WANTED, strict=True):
-                connection.write(command)
-                reply = await connection.reply()
-                if not wanted <= reply.code < wanted + 100:
-                    self._refuse(stage, reply)
-                    if reply.code == 421:
-                        raise Closing
-                    await connection.command(b"RSET")
-                    break
-            else:
-                self._closing, self._opening = self._opening, None
-                assert self._closing is not None  # noqa: S101 - narrows the type
-                connection.write(self._closing.body)
-                await self._final()
+            await self._alone(commands)
+
+    async def _alone(self, commands: tuple[bytes, bytes, bytes]) -> None:
+        """Send the delivery that opens, each command after the answer to the one before."""
+        connection, delivery = self._connection, self._opening
+        assert delivery is not None  # noqa: S101 - narrows the type
+        for stage, command, wanted in zip(_STAGES, commands, _WANTED, strict=True):
+            if stage == "data":
+                await self._offer_copies(delivery)
+            connection.write(command)
+            reply = await connection.reply()
+            if not wanted <= reply.code < wanted + 100:
+                self._refuse(stage, reply)
+                if reply.code == 421:
+                    raise Closing
+                await connection.command(b"RSET")
+                return
+        if connection.error:  # known before a byte of the body was written: nothing is ambiguous
+            raise connection.error
+        self._closing, self._opening = delivery, None
+        connection.write(wire_body(delivery.data))
+        await self._final()
+
+    async def _offer_copies(self, delivery: Delivery) -> None:
+        """Name the copies to the server. Raises ``ConnectionError`` if it ends the conversation: nothing was sent."""
+        delivery.refused.clear()
+        for address in delivery.copies:
+            reply = await self._connection.command(f"RCPT TO:<{address}>".encode())
+            if reply.code == 421:
+                raise ConnectionResetError("the server closed the connection")
+            if not 200 <= reply.code < 300:
+                delivery.refused.append(f"{address}: {reply.code} {reply.text}")
 
     def _refuse(self, stage: str, reply: Reply) -> None:
         """Settle the delivery that opens with a refusal."""
@@ -256,12 +315,13 @@ class Stream:
         """Await the answer to the body that was written last, if there is one."""
         if not self._closing:
             return
-        reply = await self._connection.reply(extra=len(self._closing.body) / SLOWEST_UPLOAD)
+        reply = await self._connection.reply(extra=len(self._closing.data) / SLOWEST_UPLOAD)
         done, self._closing = self._closing, None
         self._connection.count()
         answers = self._run.answers
         accepted = 200 <= reply.code < 300
-        self._run.settle(done.message, answers.accepted(reply) if accepted else answers.refused("message", reply))
+        result = answers.accepted(reply, done.refused) if accepted else answers.refused("message", reply)
+        self._run.settle(done.message, result)
         if reply.code == 421:
             raise Closing
 

@@ -22,7 +22,8 @@ from notifications.records.door import DOOR
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord
-from notifications.records.representation import represent
+from notifications.records.representation import for_lists, represent
+from notifications.records.roster import address_person
 from notifications.records.states import DeliveryState, Lane, Status
 from tenants import limits
 from tenants.api.fields import JsonObject, SmallObject
@@ -62,7 +63,15 @@ def _fields(error: serializers.ValidationError) -> dict[str, Any]:
 
 class RecordIn(WordsIn):
     channel = serializers.CharField(max_length=32, help_text="`email`")
-    recipient = serializers.CharField(max_length=MAX_ADDRESS, help_text="An address of the channel.")
+    recipient = serializers.CharField(
+        max_length=MAX_ADDRESS, required=False, help_text="An address of the channel; needed if there is no `user_id`."
+    )
+    user_id = serializers.CharField(
+        max_length=255,
+        required=False,
+        allow_blank=True,
+        help_text="The person: their preferences count, and their address is taken if there is no `recipient`.",
+    )
     content = JsonObject(required=False, help_text="The words; their fields depend on the channel.")
     template = serializers.CharField(
         max_length=100, required=False, help_text="Instead of content: a template's slug or id."
@@ -76,11 +85,17 @@ class RecordIn(WordsIn):
     scheduled_at = serializers.DateTimeField(required=False, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
+    def to_internal_value(self, data: Any) -> Any:
+        by_name = "user_id" in self.fields and isinstance(data, Mapping) and bool(data.get("user_id"))
+        self.fields["recipient"].required = not by_name
+        return super().to_internal_value(data)
+
 
 class RecordChange(RecordIn):
-    """What may change while nobody has begun to send: all but the channel."""
+    """What may change while nobody has begun to send: all but the channel and the person."""
 
     channel = None  # type: ignore[assignment]
+    user_id = None  # type: ignore[assignment]
 
 
 class TemplateVersionOut(serializers.Serializer[Any]):
@@ -103,6 +118,7 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
             "tenant_id",
             "channel",
             "recipient",
+            "user_id",
             "content",
             "context",
             "template",
@@ -118,6 +134,10 @@ class RecordOut(serializers.ModelSerializer[NotificationRecord]):
             "provider_response",
             "provider_message_id",
             "credential_id",
+            "segments",
+            "encoding",
+            "price",
+            "price_currency",
             "attempt_count",
             "retry_count",
             "max_retries",
@@ -218,7 +238,7 @@ class RecordList(TenantView):
 
     @extend_schema(operation_id="records_list", responses=RecordOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        rows = NotificationRecord.objects.filter(deleted_at=None)
+        rows = for_lists(NotificationRecord.objects.filter(deleted_at=None))
         filters = RecordFilter(request.query_params, queryset=rows, request=request)
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
@@ -243,7 +263,7 @@ class RecordList(TenantView):
         data = self.valid(RecordIn)
 
         def act() -> Answer:
-            return Answer(201, RecordOut(accept(self.caller, NewRecord(**data))).data)
+            return Answer(201, RecordOut(accept(self.caller, NewRecord(**address_person(data)))).data)
 
         tenant_id, key = self.caller.required_tenant_id(), request.headers.get("Idempotency-Key")
         limits.admit(tenant_id, self.caller.mode)

@@ -18,6 +18,8 @@ from django.db import connection
 
 from notification_service.lib.scope import current_tenant_id
 from notifications.recipients.suppressions import category_of, suppression_key
+from notifications.records.ends import announce_ends
+from notifications.records.models import NotificationRecord
 from notifications.records.states import Lane, Status
 from notifications.records.wake import wake_after_commit
 
@@ -100,16 +102,17 @@ written AS (
         %(created_by)s, now(), now()
     FROM batch AS b LEFT JOIN barred AS s ON s.id = b.id
     ON CONFLICT (id) DO NOTHING
-    RETURNING status
+    RETURNING id, status
 )
-SELECT count(*) FILTER (WHERE status <> 'suppressed'), count(*) FILTER (WHERE status = 'suppressed') FROM written
+SELECT count(*) FILTER (WHERE status <> 'suppressed'), array_agg(id) FILTER (WHERE status = 'suppressed') FROM written
 """
 
 
 def write_rows(shared: Shared, rows: Sequence[Row]) -> Written:
     """Write records for rows that are none yet, and wake their lane after the commit. Needs the tenant's scope.
 
-    Nothing is checked here but suppressions: addresses are normal, contexts have what the content asks for.
+    Nothing is checked here but suppressions: addresses are normal, contexts have what the content asks for. Suppressed
+    records of a batch or campaign are in ``Written`` for its counters; all others are announced as ended.
     """
     if not rows:
         return Written(0, 0)
@@ -140,7 +143,9 @@ def write_rows(shared: Shared, rows: Sequence[Row]) -> Written:
         recorded, suppressed = cursor.fetchone()
     if recorded:
         wake_after_commit(tenant_id, str(shared.lane))
-    return Written(recorded, suppressed)
+    if suppressed and shared.batch_id is None and shared.campaign_id is None:
+        announce_ends(list(NotificationRecord.objects.filter(id__in=suppressed)))
+    return Written(recorded, len(suppressed or ()))
 
 
 def _as_json(channel: str, row: Row) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,13 +19,13 @@ from django.utils import timezone
 
 from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
-from notifications.credentials.choice import Choice, UsableCredential
+from notifications.credentials.choice import UsableCredential
 from notifications.providers.base import FailureReason, OutgoingMessage, Provider, SendResult
 from notifications.providers.registry import providers
 from notifications.recipients.unsubscribe import unsubscribe_headers
-from notifications.records.hooks import Finish
 from notifications.records.outcomes import Outcome, Try, decide, hold, refuse
 from notifications.records.queue import Claimed
+from notifications.records.suppressed import Chunk
 from notifications.records.words import fill_in
 from notifications.templates.rendering import CompiledTemplate
 from tenants.callers import Mode
@@ -38,7 +38,6 @@ class Doors:
     """What delivery asks of the world: each is awaited with no transaction open."""
 
     provider: Callable[[str], Provider[Any]]
-    choose: Callable[[UUID, str, Mode], Awaitable[Choice]]
     #: (tenant, credential, the provider's answer): stop using a credential that was refused.
     pause: Callable[[UUID, UUID, str], Awaitable[None]]
     #: (tenant, credential, good answers, bad answers)
@@ -70,14 +69,13 @@ class Delivery:
 
     doors: Doors
     report: Report
-    finishes: Mapping[UUID, Sequence[Finish]] = field(default_factory=dict)
-    templates: Mapping[UUID, CompiledTemplate] = field(default_factory=dict)
+    chunk: Chunk
 
-    async def deliver(self, chunk: Sequence[Claimed]) -> None:
+    async def deliver(self) -> None:
         """Send a chunk of one tenant's records; returns when each has its outcome."""
         groups: dict[tuple[UUID, str, Mode], list[Claimed]] = defaultdict(list)
         now = timezone.now()
-        for claimed in chunk:
+        for claimed in self.chunk.sendable:
             if claimed.expires_at <= now:
                 self.report(refuse(claimed, FailureReason.EXPIRED, "Its deadline passed before it was sent.", now=now))
             else:
@@ -85,7 +83,7 @@ class Delivery:
         await _side_by_side(self._deliver_group(*key, group) for key, group in groups.items())
 
     async def _deliver_group(self, tenant_id: UUID, channel: str, mode: Mode, group: Sequence[Claimed]) -> None:
-        choice = await self.doors.choose(tenant_id, channel, mode)
+        choice = self.chunk.choices[channel, mode]
         if choice.credentials:
             await self._send_all(tenant_id, self._rendered(channel, group), choice.credentials)
             return
@@ -104,16 +102,16 @@ class Delivery:
                 continue
             if headers := unsubscribe_headers(claimed):
                 content["headers"] = {**content.get("headers", {}), **headers}
-            for finish in self.finishes.get(claimed.id, ()):
+            for finish in self.chunk.finishes.get(claimed.id, ()):
                 content = finish(claimed, content)
-            message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane)
+            message = OutgoingMessage(claimed.id, claimed.recipient, content, claimed.lane, claimed.at_most_once)
             ready[claimed.id] = _Sending(claimed, message)
         return ready
 
     def _template_of(self, claimed: Claimed) -> CompiledTemplate | None:
         if claimed.template_version_id is None:
             return None
-        if (template := self.templates.get(claimed.template_version_id)) is None:
+        if (template := self.chunk.templates.get(claimed.template_version_id)) is None:
             raise ContentError("The version of the template that it was accepted with is gone.", field="template")
         return template
 
@@ -210,6 +208,8 @@ class Delivery:
                 started_at=started,
                 now=now,
                 earlier=one.tries,
+                segments=one.message.content.get("segments"),
+                encoding=one.message.content.get("encoding", ""),
             )
         )
 

@@ -46,6 +46,7 @@ class Body(msgspec.Struct):
     lane: Literal["critical", "normal", "bulk"] = "normal"
     scheduled_at: datetime | None = None
     expires_at: datetime | None = None
+    user_id: Any = None  # people have preferences, which the long way asks
 
 
 class _Words(msgspec.Struct):
@@ -86,7 +87,9 @@ class RecordsDoor:
                 if words.template is not None or words.locale is not None:
                     return None
             body = _decoder.decode(request.body)
-            new = NewRecord(**{name: getattr(body, name) for name in Body.__struct_fields__})
+            if body.user_id is not None:
+                return None
+            new = NewRecord(**{name: getattr(body, name) for name in Body.__struct_fields__ if name != "user_id"})
             if not _has_a_way(caller, new):
                 return None
             record = build_record(caller, new, datetime.now(UTC))

@@ -24,14 +24,13 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
 from notifications.credentials import choice, circuit
-from notifications.credentials.choice import Choice, UsableCredential
+from notifications.credentials.choice import UsableCredential
 from notifications.credentials.services import open_provider, pause_credential
 from notifications.providers.base import Provider
 from notifications.records import hooks, queue, wake
 from notifications.records.delivery import Delivery, Doors
 from notifications.records.outcomes import Outcome, write_outcomes
 from notifications.records.suppressed import Chunk, claim_chunk
-from tenants.callers import Mode
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +142,7 @@ class Engine:
         writing = asyncio.ensure_future(flush_often())
         async with self._lease(tenant_id, token):
             try:
-                await Delivery(self._doors(), report, chunk.finishes, chunk.templates).deliver(chunk.sendable)
+                await Delivery(self._doors(), report, chunk).deliver()
             finally:
                 sent = True
                 wanted.set()
@@ -186,17 +185,6 @@ class Engine:
                 await keeper
 
     def _doors(self) -> Doors:
-        async def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
-            # Asked for each chunk: what was corrected, disabled or deleted a moment ago counts at once, everywhere.
-            began = time.monotonic()
-            while True:
-                try:
-                    return await self._in_scope(tenant_id, choice.choose, tenant_id, channel, mode)
-                except _AWAY:  # nothing of the chunk was sent, and nobody must believe that it may have been
-                    if time.monotonic() - began > _PATIENCE:
-                        raise
-                    await asyncio.sleep(_PAUSE)
-
         async def pause(tenant_id: UUID, credential_id: UUID, because: str) -> None:
             await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)
 
@@ -208,7 +196,7 @@ class Engine:
                 return wanted
             return await self._in_thread(choice.let_through, tenant_id, credential, wanted)
 
-        return Doors(self._provider, choose, pause, report_health, let_through)
+        return Doors(self._provider, pause, report_health, let_through)
 
     def _provider(self, key: str) -> Provider[Any]:
         if key not in self._providers:

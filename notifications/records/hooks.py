@@ -27,6 +27,9 @@ _on_receipts: list[OnReceipts] = []
 def on_outcomes(callback: OnOutcomes) -> OnOutcomes:
     """Call ``callback`` with each batch of outcomes of one tenant, inside the transaction that wrote them.
 
+    These are the outcomes of attempts, and, with no tries, ends that no attempt came to: records that are suppressed
+    at intake, cancelled, or given up because their workers were lost.
+
     What it writes commits with the outcomes or not at all; what it raises undoes them, and the batch is tried again.
     """
     _callbacks.append(callback)

@@ -16,7 +16,9 @@ from notification_service.lib.ids import new_id
 from notifications.channels.base import Channel, ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
+from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord
+from notifications.records.preferred import heed_preferences
 from notifications.records.states import Lane, Status
 from notifications.records.suppressed import hold_suppressed
 from notifications.records.wake import wake_after_commit
@@ -28,6 +30,8 @@ from tenants.limits import default_region
 
 #: How far ahead a message may be scheduled.
 _HORIZON = timedelta(days=366)
+#: Octets (in base64) of the attachments that one call may put into the database: every record keeps its own.
+_MAX_ATTACHED = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,28 @@ def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationR
         require_credential(channel, caller.mode)
     now = timezone.now()
     records = [build_record(caller, new, now) for new in news]
+    _check_attached(records)
     hold_suppressed(records)
+    fixed = {record.id for record, new in zip(records, news, strict=True) if new.expires_at is not None}
+    heed_preferences(records, fixed_deadlines=fixed, now=now)
     NotificationRecord.objects.bulk_create(records)
+    announce_ends([record for record in records if record.status == Status.SUPPRESSED])
     for lane in {record.lane for record in records if record.due_at <= now}:
         wake_after_commit(caller.required_tenant_id(), lane)
     return records
+
+
+def _check_attached(records: Sequence[NotificationRecord]) -> None:
+    """Raise ``InvalidInput`` for a call whose records, each with its own, would hold too much of attachments."""
+    attached = sum(
+        len(each["content"])
+        for record in records
+        if record.channel == "email"
+        for each in record.content.get("attachments", ())
+    )
+    if attached > _MAX_ATTACHED:
+        words = f"The attachments of all {len(records)} messages are larger than {_MAX_ATTACHED // 2**20} MiB together."
+        raise InvalidInput(words, errors={"content.attachments": [words]})
 
 
 def channel_of(key: str) -> Channel:

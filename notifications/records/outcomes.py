@@ -46,6 +46,9 @@ class Outcome:
     result: SendResult
     tries: tuple[Try, ...] = ()
     next_due_at: datetime | None = None
+    #: Of a text message: its parts and their alphabet.
+    segments: int | None = None
+    encoding: str = ""
 
 
 def decide(
@@ -57,6 +60,8 @@ def decide(
     started_at: datetime,
     now: datetime,
     earlier: tuple[Try, ...] = (),
+    segments: int | None = None,
+    encoding: str = "",
 ) -> Outcome:
     """Say what becomes of a record after a provider's answer; ``earlier`` are tries at other credentials before it.
 
@@ -76,7 +81,7 @@ def decide(
         else:
             due = None
     tries = (*earlier, Try(provider, credential_id, result, started_at, now))
-    return Outcome(claimed, status, result, tries, next_due_at=due)
+    return Outcome(claimed, status, result, tries, next_due_at=due, segments=segments, encoding=encoding)
 
 
 def hold(
@@ -121,6 +126,9 @@ _RECORD_COLUMNS = (
     ("finished_at", "timestamptz"),
     ("next_due_at", "timestamptz"),
     ("tries", "int"),
+    # Left out of the rows that have none, which are nearly all.
+    ("segments", "int"),
+    ("encoding", "text"),
 )
 _TRY_COLUMNS = (
     ("id", "uuid"),
@@ -160,6 +168,8 @@ moved AS (
         attempt_count = r.attempt_count - 1 + o.tries,
         sent_at = CASE WHEN o.status = 'success' THEN o.finished_at ELSE r.sent_at END,
         due_at = coalesce(o.next_due_at, r.due_at),
+        segments = coalesce(o.segments, r.segments),
+        encoding = coalesce(o.encoding, r.encoding),
         lease_token = NULL,
         lease_until = NULL,
         updated_at = now()
@@ -197,7 +207,7 @@ def write_outcomes(tenant_id: UUID, outcomes: Sequence[Outcome]) -> list[Outcome
 def _json(columns: Iterable[tuple[str, str]], rows: Iterable[tuple[object, ...]]) -> str:
     """Return rows as one JSON parameter: encoding it takes a fraction of what quoting two dozen arrays takes."""
     names = [name for name, _ in columns]
-    return orjson.dumps([dict(zip(names, row, strict=True)) for row in rows]).decode()
+    return orjson.dumps([dict(zip(names, row, strict=False)) for row in rows]).decode()
 
 
 def _record_row(outcome: Outcome) -> tuple[object, ...]:
@@ -214,6 +224,7 @@ def _record_row(outcome: Outcome) -> tuple[object, ...]:
         last.finished_at if last else None,
         outcome.next_due_at,
         len(outcome.tries),
+        *((outcome.segments, outcome.encoding) if outcome.segments else ()),
     )
 
 

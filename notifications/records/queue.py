@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -53,18 +53,28 @@ class Claimed:
     event_id: UUID | None = None
 
 
+#: Octets of content that a claim takes at most, but for a first record that is larger by itself.
+_MOST_OCTETS = 64 * 2**20
+
 # The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
+# A chunk of emails with attachments must fit into the worker's memory: what is stored small is not looked into.
 _CLAIM = f"""
 UPDATE notification_record AS r
 SET status = 'sending', lease_token = %(token)s, lease_until = now() + %(lease)s * interval '1 second',
     attempt_count = attempt_count + 1, updated_at = now()
 WHERE r.id = ANY (ARRAY(
-    SELECT id FROM notification_record
-    WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({_WAITING}) AND due_at <= now()
-    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    SELECT id FROM (
+        SELECT id, row_number() OVER due AS place, sum(octets) OVER due AS octets FROM (
+            SELECT id, due_at,
+                CASE WHEN pg_column_size(content) > 8192 THEN octet_length(content::text) ELSE 0 END AS octets
+            FROM notification_record
+            WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({_WAITING}) AND due_at <= now()
+            ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        ) AS locked WINDOW due AS (ORDER BY due_at, id)
+    ) AS weighed WHERE place = 1 OR octets <= {_MOST_OCTETS}
 ))
-RETURNING id, tenant_id, channel, recipient, content, context, lane, mode, retry_count, max_retries,
-    attempt_count, created_at, expires_at, lease_token,
+RETURNING id, channel, recipient, content, context, mode, retry_count, max_retries, attempt_count,
+    extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
     (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s),
     coalesce(metadata ->> 'category', ''), failure_reason = 'auth_error',
     user_id, template_version_id, locale, campaign_id, batch_id, event_id
@@ -79,7 +89,7 @@ def claim(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> list[Claime
             _CLAIM,
             {"token": token, "lease": settings.LEASE_SECONDS, "tenant": tenant_id, "lane": lane, "limit": limit},
         )
-        return _claimed(cursor)
+        return _claimed(cursor, tenant_id, lane, token)
 
 
 def renew(tenant_id: UUID, token: UUID) -> int:
@@ -97,7 +107,7 @@ def renew(tenant_id: UUID, token: UUID) -> int:
 # While the database was away nobody could renew a lease: after it has started, its workers may first be heard.
 _TAKE_BACK = """
 WITH lost AS (
-    SELECT id FROM notification_record WHERE status = 'sending' AND lease_until < now()
+    SELECT id FROM notification_record WHERE status = 'sending' AND lease_until < now() AND tenant_id = %(tenant)s
         AND pg_postmaster_start_time() < now() - %(grace)s * interval '1 second'
     ORDER BY lease_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
@@ -109,14 +119,28 @@ SET status = CASE
     failure_reason = 'unknown_error', provider_response = 'The worker was lost while sending.',
     lost_count = r.lost_count + 1, due_at = now(), lease_token = NULL, lease_until = NULL, updated_at = now()
 FROM lost, tenant AS t WHERE r.id = lost.id AND t.id = r.tenant_id
-RETURNING r.id, r.tenant_id, r.status, r.attempt_count
+RETURNING r.id, r.status, r.attempt_count
 """
 
 
-def take_back_lost(*, limit: int = 5000) -> int:
-    """Give up leases that ran out, so that another worker tries; return how many. Needs ``platform_scope``."""
+def tenants_with_lost() -> list[UUID]:
+    """Return the tenants some of whose leases have run out. Needs ``platform_scope``."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE_BACK, {"limit": limit, "lost_limit": LOST_LIMIT, "grace": GRACE_SECONDS})
+        cursor.execute(
+            "SELECT DISTINCT tenant_id FROM notification_record WHERE status = 'sending' AND lease_until < now()"
+        )
+        return sorted(row[0] for row in cursor.fetchall())
+
+
+def take_back(tenant_id: UUID, *, limit: int = 5000) -> list[tuple[UUID, str]]:
+    """Give up a tenant's leases that ran out; return (record, status) of each. Needs the tenant's scope.
+
+    Whoever calls this announces the records that failed: see ``ends.take_back_lost``.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _TAKE_BACK, {"tenant": tenant_id, "limit": limit, "lost_limit": LOST_LIMIT, "grace": GRACE_SECONDS}
+        )
         lost = cursor.fetchall()
     RecordEvent.objects.bulk_create(
         RecordEvent(
@@ -127,9 +151,9 @@ def take_back_lost(*, limit: int = 5000) -> int:
             detail={"status": status, "attempt": attempt_count},
             created_at=timezone.now(),
         )
-        for record_id, tenant_id, status, attempt_count in lost
+        for record_id, status, attempt_count in lost
     )
-    return len(lost)
+    return [(record_id, status) for record_id, status, _ in lost]
 
 
 # A loose index scan: one step per (tenant, lane) that waits, however many rows each has.
@@ -172,32 +196,37 @@ def release_held(tenant_id: UUID, channel: str) -> list[str]:
         return sorted({row[0] for row in cursor.fetchall()})
 
 
-def _claimed(cursor: CursorWrapper) -> list[Claimed]:
-    return [
-        Claimed(
-            id=row[0],
-            tenant_id=row[1],
-            channel=row[2],
-            recipient=row[3],
-            content=loads(row[4]),
-            context=loads(row[5]),
-            lane=row[6],
-            mode=row[7],
-            retry_count=row[8],
-            max_retries=row[9],
-            attempt_count=row[10],
-            created_at=row[11],
-            expires_at=row[12],
-            lease_token=row[13],
-            at_most_once=bool(row[14]),
-            category=row[15],
-            was_held=row[16],
-            user_id=row[17],
-            template_version_id=row[18],
-            locale=row[19],
-            campaign_id=row[20],
-            batch_id=row[21],
-            event_id=row[22],
+def _claimed(cursor: CursorWrapper, tenant_id: UUID, lane: str, token: UUID) -> list[Claimed]:
+    source, content = "", {}  # rows of one campaign have the same content: it is read once
+    claimed = []
+    for row in cursor.fetchall():
+        if row[3] != source:
+            source, content = row[3], loads(row[3])
+        claimed.append(
+            Claimed(
+                id=row[0],
+                tenant_id=tenant_id,
+                channel=row[1],
+                recipient=row[2],
+                content=content,
+                context=loads(row[4]),
+                lane=lane,
+                mode=row[5],
+                retry_count=row[6],
+                max_retries=row[7],
+                attempt_count=row[8],
+                created_at=datetime.fromtimestamp(row[9], UTC),
+                expires_at=datetime.fromtimestamp(row[10], UTC),
+                lease_token=token,
+                at_most_once=bool(row[11]),
+                category=row[12],
+                was_held=row[13],
+                user_id=row[14],
+                template_version_id=row[15],
+                locale=row[16],
+                campaign_id=row[17],
+                batch_id=row[18],
+                event_id=row[19],
+            )
         )
-        for row in cursor.fetchall()
-    ]
+    return claimed

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress as suppress_errors
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +42,8 @@ log = structlog.get_logger(__name__)
 PATIENCE = timedelta(hours=1)
 #: How long receipts are kept: longer than any provider repeats itself. The records' timelines keep what they said.
 KEPT = timedelta(days=30)
+#: A higher price is no price of one message.
+_DEAREST = Decimal(1_000_000)
 #: Codes by which Twilio and WhatsApp say that the recipient has replied STOP.
 _STOP_CODES = frozenset({"21610", "STOP"})
 _UNSUBSCRIBED = re.compile("unsubscribed", re.IGNORECASE)
@@ -83,7 +87,10 @@ def apply(receipts: Sequence[Receipt]) -> list[Receipt]:
     for receipt in found:
         receipt.record_id, receipt.applied_at = records[receipt.id].id, now
     Receipt.objects.bulk_update(found, ["record_id", "applied_at"])
-    _move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in found})
+    _charge([(records[receipt.id].id, receipt.payload) for receipt in found if receipt.payload["price"]])
+    own = [receipt for receipt in found if not _is_about_a_copy(receipt, records[receipt.id])]
+    if own:
+        _move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in own})
     RecordEvent.objects.bulk_create(
         RecordEvent(
             tenant_id=receipt.tenant_id,
@@ -97,12 +104,14 @@ def apply(receipts: Sequence[Receipt]) -> list[Receipt]:
                     for name in ("code", "detail", "price", "currency")
                     if receipt.payload[name]
                 },
+                **({} if receipt in own else {"copy": receipt.payload["address"]}),
             },
             created_at=now,
         )
         for receipt in found
     )
-    hooks.announce_receipts(found)
+    if own:
+        hooks.announce_receipts(own)
     return found
 
 
@@ -248,6 +257,18 @@ def _move(news: dict[UUID, tuple[UUID, DeliveryState]]) -> None:
         cursor.execute(_MOVE, [[pair[0] for pair in ordered], [str(pair[1]) for pair in ordered], current_tenant_id()])
 
 
+def _charge(bills: Sequence[tuple[UUID, dict[str, Any]]]) -> None:
+    """Note what a provider charged for a message; some write it as a negative amount."""
+    prices: dict[UUID, tuple[Decimal, str]] = {}
+    for record_id, payload in bills:
+        with suppress_errors(ArithmeticError):
+            price = abs(Decimal(payload["price"]))
+            if price < _DEAREST and re.fullmatch(r"[A-Za-z]{3}", payload["currency"]):
+                prices[record_id] = (price, payload["currency"].upper())
+    for record_id, (price, currency) in sorted(prices.items()):
+        NotificationRecord.objects.filter(id=record_id).update(price=price, price_currency=currency)
+
+
 def _suppress(pairs: Iterable[tuple[Receipt, NotificationRecord | None]]) -> None:
     news = []
     for receipt, record in pairs:
@@ -255,11 +276,20 @@ def _suppress(pairs: Iterable[tuple[Receipt, NotificationRecord | None]]) -> Non
         if reason is None or (record is not None and record.mode == "test"):
             continue
         channel = record.channel if record else providers.get(receipt.provider).channel
-        address = record.recipient if record else _address(channel, receipt.payload["address"])
+        is_theirs = record is not None and not _is_about_a_copy(receipt, record)
+        address = record.recipient if record and is_theirs else _address(channel, receipt.payload["address"])
         if address:
             source = record.id if record else None
             news.append(NewSuppression(channel, address, reason, source_record_id=source))
     _bar(news, by="receipt")
+
+
+def _is_about_a_copy(receipt: Receipt, record: NotificationRecord) -> bool:
+    """Whether a report is about somebody in cc or bcc: the fate of a record is that of its own recipient."""
+    if record.channel != "email":
+        return False
+    address = _address("email", receipt.payload["address"])
+    return address is not None and address.casefold() != record.recipient.casefold()
 
 
 def _bar(news: Sequence[NewSuppression], *, by: str) -> None:

@@ -52,8 +52,9 @@ class SendIn(WordsIn):
         required=False,
         allow_empty=False,
         max_length=MAX_NOTIFICATIONS,
-        help_text="Addresses of the one channel, or objects: `email`, `phone`, `token`, `user_id` (push: to each of "
-        "that person's devices), `context` (values for this recipient, over those of the call), `locale`.",
+        help_text="Addresses of the one channel, or objects: `email`, `phone`, `token`; `user_id`, `external_user_id` "
+        "or `role` (people whom we know: to their addresses, push to each of their devices); `context` (values for "
+        "this recipient, over those of the call; people are in it as `user`), `locale`.",
     )
     to = serializers.JSONField(required=False, help_text="The same, also a single one.")
     content = JsonObject(
@@ -107,12 +108,21 @@ class SkippedOut(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
+class MissedOut(serializers.Serializer[Any]):
+    index = serializers.IntegerField(help_text="Which recipient, counted from 0.")
+    channel = serializers.CharField()
+    user_id = serializers.CharField(help_text="Who; empty for a role that nobody has.")
+    reason = serializers.CharField(help_text="`no_address`, `no_device`, `not_active`, `unknown_user` or `nobody`")
+    detail = serializers.CharField()
+
+
 class SendOut(serializers.Serializer[Any]):
     id = serializers.UUIDField(allow_null=True, help_text="The notification's, if the call made exactly one.")
     notifications = AcceptedOut(many=True)
     errors = SkippedOut(  # type: ignore[assignment]
         many=True, help_text="Whom a channel could not reach; the others were accepted."
     )
+    skipped = MissedOut(many=True, help_text="The same, with the people.")
 
 
 @extend_schema(tags=["services"])
@@ -169,4 +179,19 @@ def _answer(records: list[NotificationRecord], skipped: list[Skipped]) -> dict[s
     errors = [
         {"index": each.index, "channel": each.channel, "code": each.code, "detail": each.detail} for each in skipped
     ]
-    return {"id": accepted[0]["id"] if len(accepted) == 1 else None, "notifications": accepted, "errors": errors}
+    missed = [
+        {
+            "index": each.index,
+            "channel": each.channel,
+            "user_id": each.user_id,
+            "reason": each.code,
+            "detail": each.detail,
+        }
+        for each in skipped
+    ]
+    return {
+        "id": accepted[0]["id"] if len(accepted) == 1 else None,
+        "notifications": accepted,
+        "errors": errors,
+        "skipped": missed,
+    }

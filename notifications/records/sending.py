@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from notification_service.lib.errors import ContentInvalid, InvalidInput, ServiceError
 from notifications.channels.registry import channels as known_channels
+from notifications.recipients.people import barred_among
 from notifications.recipients.services import PUSH, devices_of
 from notifications.records.intake import NewRecord, accept_many, build_record, channel_of
 from notifications.records.models import NotificationRecord
+from notifications.records.roster import NAMES, Roster, id_in, roster_of
 from notifications.records.states import Lane
 from tenants import limits
 from tenants.callers import Caller
@@ -23,6 +25,7 @@ MAX_NOTIFICATIONS: Final = 1000
 #: Under which other name than its own a person's address on a channel may be given.
 _ADDRESS_FIELDS: Final[Mapping[str, str]] = {"sms": "phone", "whatsapp": "phone", "push": "token", "inapp": "user_id"}
 _MAX_ERRORS = 50
+INAPP: Final = "inapp"
 
 Errors = dict[str, list[str]]
 
@@ -55,6 +58,7 @@ class Skipped:
     channel: str
     code: str
     detail: str
+    user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class _Target:
     user_id: str
     context: Mapping[str, Any]
     locale: str = ""
+    by_role: bool = False
 
 
 def send(caller: Caller, call: SendCall) -> tuple[list[NotificationRecord], list[Skipped]]:
@@ -116,10 +121,22 @@ def _targets(call: SendCall) -> tuple[list[_Target], list[Skipped]]:
     """Return where everything goes, people resolved to their devices."""
     errors: Errors = {}
     targets: list[_Target] = []
+    skipped: list[Skipped] = []
+    for index, recipient in enumerate(call.recipients):
+        if isinstance(recipient, Mapping):
+            errors.update(_shape_errors(recipient, f"recipients.{index}"))
+    roster = Roster() if errors else roster_of(call.recipients, call.channels)
     for index, recipient in enumerate(call.recipients):
         where = f"recipients.{index}"
         if isinstance(recipient, Mapping):
-            errors.update(_shape_errors(recipient, where))
+            if any(recipient.get(name) for name in NAMES):
+                if errors:
+                    continue
+                for channel in call.channels:
+                    reached, missed = _of_people(index, channel, recipient, roster)
+                    targets += reached
+                    skipped += missed
+                continue
             for channel in call.channels:
                 target = _target_of(index, channel, recipient)
                 if target is None:
@@ -136,7 +153,52 @@ def _targets(call: SendCall) -> tuple[list[_Target], list[Skipped]]:
             user_id = recipient if call.channels[0] == PUSH else ""
             targets.append(_Target(index, call.channels[0], recipient, user_id, {}))
     _refuse(errors)
-    return _fan_out(targets)
+    resolved, without_device = _fan_out(targets)
+    return _once(resolved), sorted([*skipped, *without_device], key=lambda skip: skip.index)
+
+
+def _of_people(
+    index: int, channel: str, recipient: Mapping[str, Any], roster: Roster
+) -> tuple[list[_Target], list[Skipped]]:
+    """Return where a message to whom a recipient names goes on a channel, and who is not reached and why."""
+    name, role, context = id_in(recipient), recipient.get("role"), recipient.get("context") or {}
+    given = recipient.get(channel) or (recipient.get(_ADDRESS_FIELDS.get(channel, channel)) if channel != INAPP else "")
+    if name in roster.barred:
+        return [], [Skipped(index, channel, "not_active", f"{name!r} is pending or disabled.", name)]
+    people = roster.named(recipient)
+    if not people and role:
+        return [], [Skipped(index, channel, "nobody", f"Nobody has the role {role!r}.")]
+    if not people:
+        if given or channel in (PUSH, INAPP):  # of an unknown person we may have a device, and there is an inbox
+            given = given or (name if channel == INAPP else "")
+            return [_Target(index, channel, given, name, context, recipient.get("locale") or "")], []
+        return [], [Skipped(index, channel, "unknown_user", f"{name!r} is unknown.", name)]
+    targets: list[_Target] = []
+    skipped: list[Skipped] = []
+    for person in people:
+        about = {"user": person.context, **context}
+        locale = recipient.get("locale") or person.locale
+        addresses = [given] if given and not role else roster.of(person, channel)
+        targets += [
+            _Target(index, channel, address, person.user_id, about, locale, bool(role)) for address in addresses
+        ]
+        if not addresses:
+            code = "no_device" if channel == PUSH else "no_address"
+            detail = f"{person.user_id!r} has no {'active device' if channel == PUSH else 'address'} on {channel!r}."
+            skipped.append(Skipped(index, channel, code, detail, person.user_id))
+    return targets, skipped
+
+
+def _once(targets: Sequence[_Target]) -> list[_Target]:
+    """Return targets without those who are reached by a role although they are named otherwise, too."""
+    seen = {(target.channel, target.address) for target in targets if not target.by_role}
+    once: list[_Target] = []
+    for target in targets:
+        key = (target.channel, target.address)
+        if not target.by_role or key not in seen:
+            once.append(target)
+        seen.add(key)
+    return once
 
 
 def _target_of(index: int, channel: str, recipient: Mapping[str, Any]) -> _Target | None:
@@ -148,7 +210,7 @@ def _target_of(index: int, channel: str, recipient: Mapping[str, Any]) -> _Targe
 
 
 def _shape_errors(recipient: Mapping[str, Any], where: str) -> Errors:
-    addresses = {*known_channels.keys(), *_ADDRESS_FIELDS.values(), "user_id", "locale"}
+    addresses = {*known_channels.keys(), *_ADDRESS_FIELDS.values(), *NAMES, "locale"}
     errors: Errors = {}
     for name, value in recipient.items():
         if name == "context":
@@ -158,17 +220,23 @@ def _shape_errors(recipient: Mapping[str, Any], where: str) -> Errors:
             errors[f"{where}.{name}"] = [f"Unknown field; known: {', '.join(sorted(addresses))}, context."]
         elif not isinstance(value, str):
             errors[f"{where}.{name}"] = ["Must be a text."]
+        elif name in (*NAMES, "locale") and (len(value) > 255 or not value.isprintable()):
+            errors[f"{where}.{name}"] = ["Has at most 255 characters, none of them a control character."]
     return errors
 
 
 def _fan_out(targets: Sequence[_Target]) -> tuple[list[_Target], list[Skipped]]:
     people = {target.user_id for target in targets if target.channel == PUSH and target.user_id}
     devices = devices_of(people) if people else {}
+    barred = barred_among(devices.keys())
     resolved: list[_Target] = []
     skipped: list[Skipped] = []
     for target in targets:
         is_named = target.channel == PUSH and target.user_id in devices and target.address in ("", target.user_id)
-        if is_named:
+        if is_named and target.user_id in barred:
+            detail = f"{target.user_id!r} is pending or disabled."
+            skipped.append(Skipped(target.index, PUSH, "not_active", detail, target.user_id))
+        elif is_named:
             resolved += [
                 _Target(
                     target.index, PUSH, device.token, target.user_id, target.context, target.locale or device.locale
@@ -176,10 +244,12 @@ def _fan_out(targets: Sequence[_Target]) -> tuple[list[_Target], list[Skipped]]:
                 for device in devices[target.user_id]
             ]
         elif target.address:
-            resolved.append(target)
+            # What is no person's id is a token, and nobody knows whose.
+            is_token = target.channel == PUSH and target.address == target.user_id
+            resolved.append(replace(target, user_id="") if is_token else target)
         else:
             detail = f"No active device of {target.user_id!r} is registered."
-            skipped.append(Skipped(target.index, PUSH, "no_device", detail))
+            skipped.append(Skipped(target.index, PUSH, "no_device", detail, target.user_id))
     return resolved, skipped
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from notification_service.lib.errors import Conflict, NotFound
+from notifications.records.ends import announce_ends
 from notifications.records.intake import (
     NewRecord,
     accept,
@@ -121,6 +122,7 @@ def cancel_record(caller: Caller, record_id: UUID) -> NotificationRecord:
     """Cancel a record that waits. Raises ``NotFound``, and ``Conflict`` if it is being sent or has its end."""
     record = get_record(record_id, lock=True)
     move(record, Status.CANCELLED)
+    announce_ends([record])
     _happened(record, "cancelled", caller)
     audit.record(caller, "record.cancelled", "record", record.id)
     return record
@@ -131,6 +133,7 @@ def delete_record(caller: Caller, record_id: UUID) -> None:
     record = get_record(record_id, lock=True)
     if record.status in WAITING:
         move(record, Status.CANCELLED)
+        announce_ends([record])
     _save(record, {"deleted_at": timezone.now()})
     _happened(record, "deleted", caller)
     audit.record(caller, "record.deleted", "record", record.id)

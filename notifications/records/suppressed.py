@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from notifications.credentials.choice import Choice, choose
 from notifications.providers.base import FailureReason, SendResult
 from notifications.recipients.suppressions import Addressee, category_of, find_suppressed
 from notifications.records import hooks, queue
@@ -15,6 +16,7 @@ from notifications.records.outcomes import Outcome, write_outcomes
 from notifications.records.queue import Claimed
 from notifications.records.states import Status
 from notifications.templates.rendering import CompiledTemplate, compiled_versions
+from tenants.callers import Mode
 
 
 def hold_suppressed(records: Sequence[NotificationRecord]) -> None:
@@ -35,15 +37,17 @@ def hold_suppressed(records: Sequence[NotificationRecord]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a drain took at once: how many records in all, those that may be sent, and what else is done to them.
+    """What a drain took at once: how many records in all, those that may be sent, and all that sending them takes.
 
-    ``templates`` are the versions that the records name, compiled; one that can not be is not among them.
+    ``choices`` are what to send with, by channel and mode. ``templates`` are the versions that the records name,
+    compiled; one that can not be is not among them. ``finishes`` is what else is done to single messages.
     """
 
     taken: int
-    sendable: list[Claimed]
-    finishes: Mapping[UUID, Sequence[Finish]]
+    sendable: Sequence[Claimed]
+    choices: Mapping[tuple[str, Mode], Choice]
     templates: Mapping[UUID, CompiledTemplate]
+    finishes: Mapping[UUID, Sequence[Finish]]
 
 
 def claim_chunk(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> Chunk:
@@ -62,6 +66,10 @@ def claim_chunk(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> Chunk
     if outcomes:
         hooks.announce(write_outcomes(tenant_id, outcomes))
     sendable = [each for each in claimed if addressees[each.id] not in held] if held else claimed
-    finishes = hooks.finishes_of(sendable) if sendable else {}
-    templates = compiled_versions({each.template_version_id for each in sendable} - {None})
-    return Chunk(len(claimed), sendable, finishes, templates)
+    # All in the transaction of the claim: each one more would cost a critical message two trips to the database.
+    choices = {
+        (channel, mode): choose(tenant_id, channel, mode) for channel, mode in {(c.channel, c.mode) for c in sendable}
+    }
+    versions = {each.template_version_id for each in sendable if each.template_version_id}
+    templates = compiled_versions(versions)
+    return Chunk(len(claimed), sendable, choices, templates, hooks.finishes_of(sendable) if sendable else {})

@@ -14,6 +14,7 @@ from notification_service.lib.heartbeat import beat
 from notification_service.lib.partitions import ensure_partitions
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.records import queue, receipts, retention
+from notifications.records.ends import take_back_lost
 from notifications.records.engine import close_engine, engine
 from notifications.records.idempotency import delete_expired
 from notifications.records.mail_task import send_notification_email
@@ -37,8 +38,8 @@ def drain(tenant_id: str, lane: str, slot: int = 0) -> None:
 def sweep() -> None:
     """Find what has no token: rows whose time came, rows whose worker was lost, rows from while Redis was down."""
     beat("worker")
+    lost = take_back_lost()
     with platform_scope("sweep"):
-        lost = queue.take_back_lost()
         due = queue.due_lanes()
         overdue = receipts.overdue()
     if lost:

@@ -40,6 +40,6 @@ def fill_in(record: Worded, channel: Channel, template: CompiledTemplate | None)
         context = {**context, UNSUBSCRIBE: unsubscribe_url(record)}
     rendered = template.render(context, locale=record.locale)
     if record.content:
-        own = channel.prepare(record.content)[1].render(context)
-        rendered.update({name: own[name] for name in record.content})
+        own = channel.prepare(record.content, part=True)[1].render(context)
+        rendered.update({name: own[name] for name in record.content if name in own})
     return rendered

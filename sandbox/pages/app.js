@@ -155,7 +155,8 @@ function fact(name, value) {
 function showMessage(message) {
   $("subject").textContent = message.subject || (message.channel === "email" ? "(no subject)" : message.channel);
   const files = message.attachments.map((file) => `${file.filename || file.content_type} (${file.size.toLocaleString()} bytes)`);
-  const facts = [["To", message.to], ["From", message.from], ["Tenant", message.tenant], ["Channel", message.channel],
+  const facts = [["To", message.to], ["Cc", message.cc.join(", ")],
+    ["Bcc", message.bcc.join(", ")], ["From", message.from], ["Tenant", message.tenant], ["Channel", message.channel],
     ["Received", new Date(message.received_at).toLocaleString()], ["Attached", files.join(", ")]];
   $("facts").replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => fact(name, value)));
 

@@ -135,9 +135,16 @@ def _problem(mail: Any) -> tuple[str, str | None] | None:
         to = one.get("to")
         if not isinstance(to, list) or not to:
             return "The to array is required for all personalization objects.", f"personalizations.{number}.to"
-        for place, address in enumerate(to):
-            if not isinstance(address, dict) or not re.fullmatch(r"[^\s@]+@[^\s@]+", str(address.get("email", ""))):
-                return "Does not contain a valid address.", f"personalizations.{number}.to.{place}.email"
+        seen: set[str] = set()
+        for kind in ("to", "cc", "bcc"):
+            for place, address in enumerate(one.get(kind) or ()):
+                email = str(address.get("email", "")) if isinstance(address, dict) else ""
+                field = f"personalizations.{number}.{kind}.{place}.email"
+                if not re.fullmatch(r"[^\s@]+@[^\s@]+", email):
+                    return "Does not contain a valid address.", field
+                if email.lower() in seen:
+                    return "Each email address in the personalization block should be unique.", field
+                seen.add(email.lower())
     sender = mail.get("from")
     if not isinstance(sender, dict) or "@" not in str(sender.get("email", "")):
         return "The from object must be provided for every email send.", "from.email"
@@ -166,7 +173,12 @@ async def send_mail(request: web.Request) -> web.Response:
         mail = None
     if problem := _problem(mail):
         return _error(400, *problem)
-    people = [(address["email"], one) for one in mail["personalizations"] for address in one["to"]]
+    people = [
+        (address["email"], one)
+        for one in mail["personalizations"]
+        for kind in ("to", "cc", "bcc")
+        for address in one.get(kind) or ()
+    ]
     behaviour = next((_rules[name] for email, _ in people if (name := split(email)[0]) in _rules), Behaviour(""))
     if answer := await act(request, behaviour):
         return answer

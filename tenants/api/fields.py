@@ -26,7 +26,7 @@ class JsonObject(serializers.DictField):
             raise serializers.ValidationError("Is nested too deeply.") from None
         if self.max_bytes and len(dumped) > self.max_bytes:
             raise serializers.ValidationError(f"Must be smaller than {self.max_bytes // 1024} KB.")
-        if _NULL.search(dumped):
+        if b"\\u0000" in dumped and _NULL.search(dumped):
             raise serializers.ValidationError("Null characters are not allowed.")
         return value
 

@@ -123,6 +123,9 @@ def seed(admin: Persona) -> set[str]:
         ("/api/notifications/records/", record),
         ("/api/notifications/devices/", device),
         ("/api/notifications/suppressions/", {"channel": "email", "address": "eve@example.com"}),
+        ("/api/v1/users", {"external_user_id": "crm-17", "email": "ada@example.com", "roles": ["finance"]}),
+        ("/api/v1/roles", {"name": "board"}),
+        ("/api/v1/categories", {"key": "marketing"}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": "once"})
         assert answer.status_code == 201, answer.json()

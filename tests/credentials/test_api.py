@@ -82,9 +82,9 @@ def test_what_is_stored_is_no_clear_text(admin: Persona, create: Create) -> None
 @pytest.mark.parametrize("method", ["put", "patch"])
 def test_the_mask_sent_back_keeps_the_secret(admin: Persona, create: Create, method: str) -> None:
     made = create()
-    form = {"channel": "email", "credentials": {**made["credentials"], "host": "mail.example.com"}}
+    form = {"channel": "email", "credentials": {**made["credentials"], "from_name": "Acme Ltd."}}
     answer = getattr(admin.client, method)(f"{CREDENTIALS}{made['id']}/", form)
-    assert (answer.status_code, answer.json()["credentials"]["host"]) == (200, "mail.example.com")
+    assert (answer.status_code, answer.json()["credentials"]["from_name"]) == (200, "Acme Ltd.")
     assert answer.json()["credentials"]["password"] == MASKED
     assert password(admin, made["id"]) == PASSWORD
 
@@ -101,6 +101,65 @@ def test_patch_merges_and_put_replaces(admin: Persona, create: Create) -> None:
     assert (patched["from_name"], patched["port"], patched["password"]) == ("Acme Ltd.", 2525, MASKED)
     put = admin.client.put(address, body(username=..., password=...)).json()["credentials"]
     assert (put["from_name"], put["port"], put["username"], put["password"]) == (None, 587, None, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"host": "smtp.attacker.example"},
+        {"security": "none"},
+        {"verify_certificate": False},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_a_secret_that_would_go_elsewhere_is_asked_for(
+    admin: Persona, create: Create, method: str, change: dict[str, Any]
+) -> None:
+    made = create()
+    address = f"{CREDENTIALS}{made['id']}/"
+    forms = [{**made["credentials"], **change}]
+    if method == "patch":
+        forms.append(change)
+    for form in forms:
+        answer = getattr(admin.client, method)(address, {"channel": "email", "credentials": form})
+        assert (answer.status_code, answer.json()["code"]) == (400, "secret_required"), answer.json()
+        assert list(answer.json()["errors"]) == ["credentials.password"]
+    assert admin.client.get(address).json()["credentials"] == made["credentials"]
+    known = {**made["credentials"], **change, "password": PASSWORD}
+    assert getattr(admin.client, method)(address, {"channel": "email", "credentials": known}).status_code == 200
+
+
+def test_what_is_no_other_place_asks_for_nothing(admin: Persona, create: Create) -> None:
+    made = create(port=587)
+    address = f"{CREDENTIALS}{made['id']}/"
+    for change in ({"port": 465, "security": "tls"}, {"from_name": "A"}, {"host": "SMTP.example.com."}):
+        assert admin.client.patch(address, {"credentials": change}).status_code == 200
+    open_relay = create(username=..., password=...)
+    answer = admin.client.patch(f"{CREDENTIALS}{open_relay['id']}/", {"credentials": {"host": "other.example.com"}})
+    assert answer.status_code == 200
+
+
+def test_a_base_url_and_a_token_url_are_places_too(admin: Persona) -> None:
+    twilio = {"account_sid": "AC" + "1" * 32, "auth_token": "tok", "from_phone": "+15005550006"}
+    oauth = {
+        "host": "smtp.example.com",
+        "from_email": "a@acme.example",
+        "auth": "xoauth2",
+        "username": "a",
+        "client_id": "c",
+        "client_secret": "s",
+        "refresh_token": "r",
+        "token_url": "https://login.example.com/token",
+    }
+    for channel, payload, change, secrets in (
+        ("sms", twilio, {"base_url": "https://evil.example"}, ["auth_token"]),
+        ("email", oauth, {"token_url": "https://evil.example"}, ["client_secret", "refresh_token"]),
+    ):
+        made = admin.client.post(CREDENTIALS, {"channel": channel, "credentials": payload}).json()
+        answer = admin.client.patch(f"{CREDENTIALS}{made['id']}/", {"credentials": change})
+        assert answer.json()["code"] == "secret_required"
+        assert list(answer.json()["errors"]) == [f"credentials.{name}" for name in secrets]
 
 
 def test_a_new_secret_replaces_the_old(admin: Persona, create: Create) -> None:

@@ -36,10 +36,10 @@ def credential(port: int, **values: Any) -> SmtpCredential:
     return SmtpCredential.model_validate(payload)
 
 
-def messages(count: int, **content: Any) -> list[OutgoingMessage]:
+def messages(count: int, lane: str = "normal", **content: Any) -> list[OutgoingMessage]:
     """Return messages to u0@example.com, u1@example.com, …"""
     content = content or {"subject": "Hello", "text": "Hello there.\n"}
-    return [OutgoingMessage(uuid4(), f"u{number}@example.com", content) for number in range(count)]
+    return [OutgoingMessage(uuid4(), f"u{number}@example.com", content, lane) for number in range(count)]
 
 
 async def send_all(
@@ -211,6 +211,9 @@ class OddServer:
             while line := await reader.readline():
                 self.lines.append(line)
                 verb = line[:4].strip().upper().decode()
+                if verb == "BDAT":
+                    await self._chunk(await reader.readexactly(int(line.split()[1])), sender, recipient, writer)
+                    continue
                 said = await self._act(verb, writer)
                 if verb in {"MAIL", "RSET"}:
                     sender, recipient = (line if said.startswith(b"250") else b""), b""
@@ -231,6 +234,21 @@ class OddServer:
                 elif verb == "QUIT":
                     break
         writer.close()
+
+    async def _chunk(self, data: bytes, sender: bytes, recipient: bytes, writer: asyncio.StreamWriter) -> None:
+        """RFC 3030: the octets are read whatever is answered; a message needs a sender and a recipient."""
+        if "BDAT" in self.script:
+            await self._act("BDAT", writer)
+        elif not (sender and recipient):
+            writer.write(b"503 5.5.1 no sender, or no recipient\r\n")
+            await writer.drain()
+        else:
+            heard: list[bytes] = []
+            try:
+                await self._act("message", writer, heard)
+            finally:
+                if b"".join(heard).startswith(b"250"):
+                    self.taken.append((sender, recipient, data))
 
     def close(self) -> None:
         for writer in self._writers:

@@ -100,6 +100,20 @@ def test_headers_and_copies() -> None:
     assert mail["headers"]["Message-ID"] == f"<{record}@acme.test>"
 
 
+def test_attachments_and_hidden_copies() -> None:
+    file = {"filename": "a.pdf", "content_type": "application/pdf", "content": "JVBERg=="}
+    logo = {"filename": "l.png", "content_type": "image/png", "content": "UE5H", "content_id": "logo"}
+    content = {**CONTENT, "cc": ["ADA@example.com"], "bcc": ["eve@example.com"], "attachments": [file, logo]}
+    _, request = talk(http(202), content=content)
+    mail = json.loads(request.body)
+    assert mail["personalizations"][0].keys() == {"to", "bcc", "custom_args"}  # who is addressed anyway gets no copy
+    assert mail["personalizations"][0]["bcc"] == [{"email": "eve@example.com"}]
+    assert mail["attachments"] == [
+        {"content": "JVBERg==", "type": "application/pdf", "filename": "a.pdf", "disposition": "attachment"},
+        {"content": "UE5H", "type": "image/png", "filename": "l.png", "disposition": "inline", "content_id": "logo"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "message", "reason", "retryable"),
     [

@@ -26,6 +26,7 @@ from tests.providers.smtp_servers import (
 
 PLAIN = b"250-odd.test\r\n250 AUTH PLAIN LOGIN\r\n"
 PIPELINING = b"250-odd.test\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN\r\n"
+CHUNKING = b"250-odd.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 AUTH PLAIN LOGIN\r\n"
 BOTH = pytest.mark.parametrize("ehlo", [PLAIN, PIPELINING], ids=["step by step", "pipelined"])
 R = FailureReason
 
@@ -37,12 +38,12 @@ def _one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def converse(
-    count: int = 5, *, values: dict[str, Any] | None = None, **script: Any
+    count: int = 5, *, lane: str = "normal", values: dict[str, Any] | None = None, **script: Any
 ) -> tuple[list[SendResult], OddServer]:
     """Send messages to a scripted server; return the results in the order of the messages."""
     async with odd_server(**script) as server:
         provider = SmtpProvider(network_policy=LOCAL)
-        batch = messages(count)
+        batch = messages(count, lane)
         results = await send_all(provider, batch, credential(server.port, timeout=1, **(values or {})))
         await provider.aclose()
     return [results[message.recipient] for message in batch], server
@@ -288,7 +289,7 @@ def _answers(usual: bytes, *refusals: bytes) -> st.SearchStrategy[tuple[Any, ...
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    ehlo=st.sampled_from([PLAIN, PIPELINING]),
+    ehlo=st.sampled_from([PLAIN, PIPELINING, CHUNKING]),
     connections=st.sampled_from([1, 4]),
     greeting=_answers(b"220 odd.test\r\n", b"554 5.3.2 no\r\n"),
     mail=_answers(b"250 ok\r\n", b"451 4.3.0 later\r\n", b"550 5.7.1 no\r\n"),
@@ -303,7 +304,7 @@ def test_accepted_means_taken_and_failed_means_not_taken(
     """Whatever happens: one result each; nothing is sent twice; and only an ambiguous failure may have been taken."""
     monkeypatch.setattr(SmtpProvider, "concurrency", connections)
     steps = {name.upper() if len(name) == 4 else name: answers for name, answers in script.items()}
-    results, server = asyncio.run(converse(8, EHLO=ehlo, **steps))
+    results, server = asyncio.run(converse(8, lane="bulk", EHLO=ehlo, **steps))
     taken = Counter(server.recipients())
     for number, result in enumerate(results):
         times = taken[f"u{number}@example.com"]

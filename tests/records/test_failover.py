@@ -18,12 +18,13 @@ from pytest_django.fixtures import Settings
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.redis import attempt
-from notification_service.lib.scope import platform_scope, tenant_scope
+from notification_service.lib.scope import tenant_scope
 from notifications.credentials import circuit
 from notifications.credentials.models import Credential
 from notifications.credentials.services import create_credential
 from notifications.records import engine as engine_module
 from notifications.records import queue
+from notifications.records.ends import take_back_lost
 from notifications.records.engine import Engine
 from notifications.records.models import NotificationRecord
 from tenants.callers import system_caller
@@ -267,8 +268,7 @@ def test_what_a_lost_worker_had_is_sent_again_unless_it_must_not_go_out_twice(
     record_id = post()
     past = timezone.now() - timedelta(seconds=1)
     change(admin.tenant, record_id, status="sending", lease_token=new_id(), lease_until=past)
-    with platform_scope("test"):
-        assert queue.take_back_lost() == 1
+    assert take_back_lost() == 1
     record = load(admin.tenant, record_id)
     assert (record.status, record.lost_count, record.lease_token) == (becomes, 1, None)
     story = admin.client.get(f"{RECORDS}{record_id}/timeline/").json()["timeline"]
@@ -284,8 +284,7 @@ def test_nobody_is_taken_for_lost_when_the_database_has_just_started(
     past = timezone.now() - timedelta(seconds=1)
     change(admin.tenant, record_id, status="sending", lease_token=new_id(), lease_until=past)
     monkeypatch.setattr(queue, "GRACE_SECONDS", 1_000_000)
-    with platform_scope("test"):
-        assert queue.take_back_lost() == 0
+    assert take_back_lost() == 0
     assert load(admin.tenant, record_id).status == "sending"
 
 

@@ -14,9 +14,10 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from notification_service.lib.ids import new_id
-from notification_service.lib.scope import platform_scope, tenant_scope
+from notification_service.lib.scope import tenant_scope
 from notifications.providers.base import SendResult
 from notifications.records import queue
+from notifications.records.ends import take_back_lost
 from notifications.records.engine import Engine
 from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import decide, write_outcomes
@@ -43,8 +44,7 @@ def claim(persona: Persona, token: UUID | None = None, limit: int = 10) -> list[
 def lose(persona: Persona, record_id: UUID) -> int:
     """Let the lease of a record run out, and sweep."""
     change(persona.tenant, record_id, lease_until=timezone.now() - timedelta(seconds=1))
-    with platform_scope("test"):
-        return queue.take_back_lost()
+    return take_back_lost()
 
 
 def succeed(persona: Persona, claimed: queue.Claimed) -> int:
@@ -75,8 +75,7 @@ def test_a_living_worker_keeps_its_lease(sender: Persona, record_id: UUID) -> No
     with tenant_scope(sender.tenant_id):
         assert queue.renew(sender.tenant_id, token) == 1
         assert queue.renew(sender.tenant_id, new_id()) == 0
-    with platform_scope("test"):
-        assert queue.take_back_lost() == 0
+    assert take_back_lost() == 0
 
 
 def test_a_lost_record_is_tried_by_another_and_the_first_ones_word_does_not_count(
@@ -178,8 +177,7 @@ def test_long_sending_keeps_the_lease(
     sending.start()
     lost = 0
     while sending.is_alive():
-        with platform_scope("test"):
-            lost += queue.take_back_lost()
+        lost += take_back_lost()
         sending.join(timeout=0.1)
     record = load(admin.tenant, record_id)
     assert (record.status, record.attempt_count, lost) == ("success", 1, 0)

@@ -16,10 +16,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from notification_service.lib.errors import Conflict, NotFound
 from notification_service.lib.ids import new_id
-from notification_service.lib.scope import platform_scope, tenant_scope
+from notification_service.lib.scope import tenant_scope
 from notifications.credentials.models import Credential
 from notifications.providers.base import FailureReason, SendResult
 from notifications.records import queue, services
+from notifications.records.ends import take_back_lost
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import Attempt, NotificationRecord, RecordEvent
 from notifications.records.outcomes import decide, hold, refuse, write_outcomes
@@ -144,8 +145,7 @@ class Life(RuleBasedStateMachine):
             NotificationRecord.objects.filter(status=Status.SENDING).update(
                 lease_until=timezone.now() - timedelta(seconds=1)
             )
-        with platform_scope("test"):
-            queue.take_back_lost()
+        take_back_lost()
 
     # --- What always holds
 

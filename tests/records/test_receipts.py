@@ -137,6 +137,8 @@ def test_a_receipt_moves_the_delivery_state_and_stands_in_the_timeline(
     timeline = admin.client.get(f"/api/notifications/records/{sent.id}/timeline/").json()["timeline"]
     step = timeline[-1]
     assert (step["event"], step["actor"], step["price"], step["currency"]) == ("delivered", "twilio", "0.0075", "USD")
+    shown = admin.client.get(f"/api/notifications/records/{sent.id}/").json()
+    assert (shown["price"], shown["price_currency"]) == ("0.0075", "USD")
     assert suppressed(admin.tenant) == {}
 
 
@@ -227,6 +229,16 @@ def test_replays_change_nothing(admin: Persona, twilio: Credential, sent: Notifi
     assert len(receipts(admin.tenant)) == 1
     timeline = admin.client.get(f"/api/notifications/records/{sent.id}/timeline/").json()["timeline"]
     assert [step["event"] for step in timeline].count("delivered") == 1
+
+
+@pytest.mark.parametrize(
+    ("price", "unit"), [("free", "USD"), ("NaN", "USD"), ("1e99", "USD"), ("0.01", "dollars"), ("0.01", "")]
+)
+def test_what_is_no_price_is_not_noted(
+    tenant: Tenant, twilio: Credential, sent: NotificationRecord, price: str, unit: str
+) -> None:
+    assert call(f"/webhooks/twilio/{twilio.id}", Price=price, PriceUnit=unit).status_code == 200
+    assert (load(tenant, sent.id).price, state(tenant, sent)) == (None, "delivered")
 
 
 @pytest.mark.django_db(transaction=True)

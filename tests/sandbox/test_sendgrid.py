@@ -43,8 +43,10 @@ def credential(sandbox: Sandbox, **values: Any) -> SendGridCredential:
     return SendGridCredential.model_validate({**payload, **values})
 
 
-def send(sandbox: Sandbox, to: str, record: UUID | None = None, **values: Any) -> SendResult:
-    content = {"subject": "Grüße", "text": "Hello", "html": "<p>Hello</p>", "reply_to": None, "from_name": None}
+def send(
+    sandbox: Sandbox, to: str, record: UUID | None = None, more: dict[str, Any] | None = None, **values: Any
+) -> SendResult:
+    content = {"subject": "Grüße", "text": "Hello", "html": "<p>Hello</p>", "reply_to": None, **(more or {})}
 
     async def scenario() -> SendResult:
         provider = SendGridProvider(network_policy=LOCAL)
@@ -65,6 +67,24 @@ def test_accepted_mail_is_shown(sandbox: Sandbox) -> None:
     assert (caught["text"], caught["html"]) == ("Hello", "<p>Hello</p>")
     assert caught["headers"]["X-Message-Id"] == result.provider_message_id
     assert caught["headers"]["Message-ID"] == f"<{record}@acme.test>"
+
+
+def test_copies_and_attachments_are_shown(sandbox: Sandbox) -> None:
+    file = {"filename": "a.pdf", "content_type": "application/pdf", "content": "JVBERg=="}
+    more = {"cc": ["bob@example.com"], "bcc": ["eve@example.com"], "attachments": [file]}
+    assert send(sandbox, "ada@example.com", more=more).accepted
+    caught = sandbox.messages()
+    assert sorted(each["to"] for each in caught) == ["ada@example.com", "bob@example.com", "eve@example.com"]
+    for each in caught:
+        assert (each["cc"], each["bcc"]) == (["bob@example.com"], ["eve@example.com"])
+        assert each["attachments"] == [{"filename": "a.pdf", "content_type": "application/pdf", "size": 4}]
+
+
+def test_an_address_is_named_once(sandbox: Sandbox) -> None:
+    people = [{"to": [{"email": "ada@example.com"}], "cc": [{"email": "Ada@example.com"}]}]
+    mail = {"personalizations": people, "from": {"email": "a@b.test"}, "subject": "x"}
+    status, answer = api(sandbox, "POST", "mail/send", mail)
+    assert (status, answer["errors"][0]["field"]) == (400, "personalizations.0.cc.0.email")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_offers_the_extensions_that_clients_use(sandbox: Sandbox) -> None:
         client.ehlo()
         assert {"pipelining", "smtputf8", "8bitmime", "size", "auth"} <= set(client.esmtp_features)
         assert client.esmtp_features["size"] == str(25 * 2**20)
-        assert set(client.esmtp_features["auth"].split()) == {"PLAIN", "LOGIN"}
+        assert set(client.esmtp_features["auth"].split()) == {"PLAIN", "LOGIN", "XOAUTH2"}
 
 
 def test_message_is_visible_as_soon_as_it_was_accepted(sandbox: Sandbox) -> None:
