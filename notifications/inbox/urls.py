@@ -8,7 +8,7 @@ _ME = "api/v1/users/me/notifications"
 urlpatterns = [
     route("api/notifications/", messages.MyMessages, "my-notifications"),
     route("api/notifications/mark-as-read/", messages.MarkAsRead, "mark-as-read"),
-    route("api/notifications/messages/", messages.MyMessagesAndDelete, "my-messages"),
+    route("api/notifications/messages/", messages.MyMessages, "my-messages"),
     route("api/notifications/messages/<uuid:message_id>/", messages.MyMessage, "my-message"),
     route(_ME, messages.MyMessagesAndDelete, "me-notifications"),
     route(f"{_ME}/unread-count", messages.UnreadCount, "me-unread-count"),

@@ -28,18 +28,17 @@ MAX_CONTENT: Final = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a version says, as it was written."""
+    """What a version says, as it was written.
+
+    ``carried``: the declarations are those of an earlier version; what is not used any more goes.
+    """
 
     content: Mapping[str, Any]
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     locale: str = ""
     declared: Sequence[Declared] = ()
     layout: str = ""
-
-    def checksum(self) -> str:
-        """Return what is the same for the same words."""
-        said = [self.content, self.variants, self.locale, [each.as_json() for each in self.declared], self.layout]
-        return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    carried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,8 @@ class Built:
 
     contents: Mapping[str, Mapping[str, Any]]
     placeholders: list[dict[str, Any]]
+    #: The same for the same words, whatever is around them.
+    checksum: str
 
 
 def build(channel_key: str, words: Words, *, layout: str | None, is_layout: bool = False) -> Built:
@@ -71,7 +72,10 @@ def build(channel_key: str, words: Words, *, layout: str | None, is_layout: bool
     if len(orjson.dumps(contents)) > MAX_CONTENT:
         _refuse("content", f"At most {MAX_CONTENT // 1024 // 1024} MiB are allowed for all languages together.")
     names = [name for name in found if name not in OWN_NAMES and not name.startswith("brand.")]
-    return Built(contents, _placeholders(names, words.declared))
+    placeholders = _placeholders(names, words)
+    said = [words.content, words.variants, words.locale, placeholders, words.layout]
+    checksum = hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return Built(contents, placeholders, checksum)
 
 
 def _ready(channel: Channel, content: Mapping[str, Any], layout: str | None, *, is_layout: bool) -> dict[str, Any]:
@@ -99,14 +103,16 @@ def _ready(channel: Channel, content: Mapping[str, Any], layout: str | None, *, 
     return channel.validate(valid)
 
 
-def _placeholders(names: Sequence[str], declared: Sequence[Declared]) -> list[dict[str, Any]]:
+def _placeholders(names: Sequence[str], words: Words) -> list[dict[str, Any]]:
     """Return declared and found placeholders. Raises ``InvalidInput`` for one that is declared and not used."""
-    known = {each.name: each for each in declared}
-    for index, each in enumerate(declared):
-        if not any(_is_or_within(name, each.name) for name in names):
+    used = []
+    for index, each in enumerate(words.declared):
+        if any(_is_or_within(name, each.name) for name in names):
+            used.append(each)
+        elif not words.carried:
             _refuse(f"placeholders.{index}", f"{each.name!r} is not used in the content.")
-    undeclared = [name for name in names if not any(_is_or_within(name, each) for each in known)]
-    return [each.as_json() for each in declared] + [Declared(name).as_json() for name in undeclared]
+    undeclared = [name for name in names if not any(_is_or_within(name, each.name) for each in used)]
+    return [each.as_json() for each in used] + [Declared(name).as_json() for name in undeclared]
 
 
 def _is_or_within(name: str, declared: str) -> bool:

@@ -129,12 +129,12 @@ class Checks:
             (Placeholder(each["name"]), each["type"]) for each in declared if each["type"] not in ("", "string")
         ]
         self._filled = [
-            (Placeholder(each["name"]), "" if each["default"] is None else each["default"])
-            for each in declared
-            if not each["required"] or each["default"] is not None
+            (Placeholder(each["name"]), each["default"]) for each in declared if each["default"] is not None
         ]
         #: Names that nobody needs to give a value.
-        self.optional = frozenset(placeholder.name for placeholder, _ in self._filled)
+        self.optional = frozenset(
+            each["name"] for each in declared if not each["required"] or each["default"] is not None
+        )
 
     def completed(self, context: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a context with its defaults. Raises ``ContentError`` for a value of the wrong type."""

@@ -76,7 +76,7 @@ class CompiledTemplate:
         if (found := self._compiled.get((variant, formats))) is None:
             if len(self._compiled) >= _MAX_COMPILED:
                 formats = formats_of(variant or self._own_locale)
-            texts = texts_in(formats, self._bound)
+            texts = texts_in(formats, self._bound, self._checks.optional)
             found = channels.get(self.channel).compile(self._contents[variant], texts)
             self._compiled[variant, formats] = found
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -139,9 +139,9 @@ def update_template(caller: Caller, key: str | UUID, changes: Mapping[str, Any])
     template.source = Source.TENANT
     template.save()
     latest = get_version(template)
-    words = _words({**as_written(latest), **{name: changes[name] for name in _WORDS if name in changes}})
+    words = _changed(latest, changes)
     publish = changes.get("publish", True)
-    if words.checksum() != latest.checksum:
+    if _built(template, words, number=0).checksum != latest.checksum:
         _write(template, words, by=_name(caller), publish=publish, comment=changes.get("comment", ""))
     elif publish and template.published_id != latest.id:
         _publish(template, latest, by=_name(caller))
@@ -200,13 +200,18 @@ def draft(
     template: MessageTemplate, version: MessageTemplateVersion, changes: Mapping[str, Any]
 ) -> MessageTemplateVersion:
     """Return a version with other words that is not written: for a preview. Raises as ``update_template`` does."""
-    words = _words({**as_written(version), **changes})
-    return _built(template, words, number=version.number)
+    return _built(template, _changed(version, changes), number=version.number)
 
 
 def as_written(version: MessageTemplateVersion) -> dict[str, Any]:
     """Return the words of a version as a caller would give them."""
     return {name: getattr(version, name) for name in _WORDS}
+
+
+def _changed(version: MessageTemplateVersion, changes: Mapping[str, Any]) -> Words:
+    """Return the words of a version with some of them changed."""
+    words = _words({**as_written(version), **{name: changes[name] for name in _WORDS if name in changes}})
+    return replace(words, carried="placeholders" not in changes)
 
 
 def _words(given: Mapping[str, Any]) -> Words:
@@ -288,7 +293,7 @@ def _built(template: MessageTemplate, words: Words, *, number: int) -> MessageTe
         layout=words.layout,
         layout_version=layout.published if layout else None,
         compiled=dict(built.contents),
-        checksum=words.checksum(),
+        checksum=built.checksum,
     )
 
 

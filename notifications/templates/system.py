@@ -68,7 +68,7 @@ def ensure() -> bool:
         for each in wanted.values()
         # An earlier release's words, met while two releases run side by side, do not come back.
         if each.slug not in have
-        or (have[each.slug].source == Source.SYSTEM and (each.slug, each.words.checksum()) not in known)
+        or (have[each.slug].source == Source.SYSTEM and (each.slug, _built(each.slug).checksum) not in known)
     ]
     if stale:
         _write(tenant_id, stale, have)
@@ -101,7 +101,7 @@ def _write(tenant_id: UUID, stale: list[Default], have: Mapping[str, MessageTemp
         version = MessageTemplateVersion(
             id=new_id(), tenant_id=tenant_id, template=template, number=number, content=dict(each.words.content),
             variants=dict(each.words.variants), locale=each.words.locale, placeholders=built.placeholders,
-            layout=each.words.layout, compiled=dict(built.contents), checksum=each.words.checksum(),
+            layout=each.words.layout, compiled=dict(built.contents), checksum=built.checksum,
             created_by="system",
         )  # fmt: skip
         if in_layout and layout is not None:

@@ -13,11 +13,12 @@ from rest_framework.response import Response
 from notifications.batches import services
 from notifications.batches.models import Batch, BatchStatus
 from notifications.batches.services import MAX_CHUNK, MAX_ITEMS, BatchCall
-from notifications.records.api import JsonObject, RecordFilter, RecordOut, SmallObject
+from notifications.records.api import RecordFilter, RecordOut
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.models import NotificationRecord
 from notifications.records.representation import for_lists
 from notifications.records.states import Lane
+from tenants.api.fields import JsonObject, SmallObject
 from tenants.api.pagination import Cursor
 from tenants.api.views import TenantView
 from tenants.permissions import Permission

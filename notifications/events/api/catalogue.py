@@ -13,8 +13,8 @@ from notifications.events import services
 from notifications.events.catalogue import KnownEvent, known_events
 from notifications.events.models import EventSetting
 from notifications.events.settings_of import settings_by_type
-from notifications.records.api import JsonObject
 from notifications.records.states import Lane
+from tenants.api.fields import JsonObject
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 

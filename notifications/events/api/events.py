@@ -17,7 +17,8 @@ from notifications.events import services
 from notifications.events.intake import Accepted
 from notifications.events.models import MAX_CLIENT_ID, MAX_TYPE, Event, EventStatus
 from notifications.events.shapes import NewEvent, user_of
-from notifications.records.api import JsonObject, RecordOut
+from notifications.records.api import RecordOut
+from tenants.api.fields import JsonObject
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -63,7 +64,7 @@ class EventIn(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class BatchIn(serializers.Serializer[Any]):
+class EventBatchIn(serializers.Serializer[Any]):
     events = serializers.ListField(child=serializers.JSONField(), min_length=1, max_length=services.MAX_BATCH)
 
 
@@ -113,7 +114,7 @@ class EventDetailOut(EventOut):
         return list(RecordOut(services.records_of(event), many=True).data)
 
 
-class AcceptedOut(EventOut):
+class EventAcceptedOut(EventOut):
     duplicate = serializers.BooleanField()
 
     class Meta(EventOut.Meta):
@@ -130,7 +131,7 @@ class BatchItemOut(serializers.Serializer[Any]):
     errors = serializers.DictField(required=False)  # type: ignore[assignment]
 
 
-class BatchOut(serializers.Serializer[Any]):
+class EventBatchOut(serializers.Serializer[Any]):
     accepted = serializers.IntegerField()
     duplicates = serializers.IntegerField()
     refused = serializers.IntegerField()
@@ -167,7 +168,7 @@ class EventList(TenantView):
     @extend_schema(
         operation_id="events_create",
         request=EventIn,
-        responses={201: AcceptedOut, 200: AcceptedOut},
+        responses={201: EventAcceptedOut, 200: EventAcceptedOut},
         examples=[OpenApiExample("A task was assigned", value=_EXAMPLE, request_only=True)],
     )
     def post(self, request: Request) -> Response:
@@ -184,14 +185,14 @@ class EventBatch(TenantView):
 
     @extend_schema(
         operation_id="events_batch",
-        request=BatchIn,
+        request=EventBatchIn,
         responses={
-            200: BatchOut,
+            200: EventBatchOut,
         },
         examples=[OpenApiExample("Two events", value={"events": [_EXAMPLE, _EXAMPLE]}, request_only=True)],
     )
     def post(self, request: Request) -> Response:
-        items = request.data if isinstance(request.data, list) else self.valid(BatchIn)["events"]
+        items = request.data if isinstance(request.data, list) else self.valid(EventBatchIn)["events"]
         if not 1 <= len(items) <= services.MAX_BATCH:
             message = f"Has {len(items)} events; 1 to {services.MAX_BATCH} are allowed."
             raise InvalidInput(f"events: {message}", errors={"events": [message]})

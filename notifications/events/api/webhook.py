@@ -17,8 +17,8 @@ from notification_service.lib.errors import NotAuthenticated, PermissionDenied
 from notification_service.lib.scope import tenant_scope
 from notifications.events import services, sources
 from notifications.events.models import MAX_CLIENT_ID, EventSource
-from notifications.records.api import JsonObject
 from notifications.records.states import Lane
+from tenants.api.fields import JsonObject
 from tenants.api.permissions import PUBLIC
 from tenants.api.views import ServiceView, TenantView
 from tenants.callers import Caller

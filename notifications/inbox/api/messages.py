@@ -104,7 +104,7 @@ class JsonLines(BaseRenderer):
 class MyView(TenantView):
     """A view of the caller's own inbox, which is brought up to date first."""
 
-    permissions: Any = Permission.SELF
+    permissions = Permission.SELF
 
     @property
     def person(self) -> Person:
@@ -151,10 +151,11 @@ class MyMessages(MyView):
         return self.paginated(rows, MessageOut)
 
 
+@extend_schema(tags=["inbox"])
 class MyMessagesAndDelete(MyMessages):
     """My messages, and many of them deleted at once."""
 
-    @extend_schema(tags=["inbox"], request=DeleteIn, responses=ChangedOut)
+    @extend_schema(operation_id="me_notifications_delete_many", request=DeleteIn, responses=ChangedOut)
     def delete(self, request: Request) -> Response:
         """Delete messages: these, all, or all that are read."""
         given = self.valid(DeleteIn)

@@ -24,7 +24,7 @@ class MessageOut(serializers.Serializer[Any]):
     actions = serializers.ListField(
         child=serializers.JSONField(), help_text="Buttons: `{label}` and either `url` or `callback`."
     )
-    data = serializers.JSONField()
+    data = serializers.JSONField()  # type: ignore[assignment] # the field, not the property of serializers
     created_at = serializers.DateTimeField()
     timestamp = serializers.DateTimeField(help_text="The same as `created_at`.")
     expires_at = serializers.DateTimeField(allow_null=True)
