@@ -57,10 +57,7 @@ class DeadLetterList(TenantView):
 
     @extend_schema(operation_id="events_dead_letters_list", responses=DeadLetterOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = DeadLetterFilter(request.query_params, queryset=dead_letters.list_dead_letters(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, DeadLetterOut)
+        return self.paginated(self.filtered(dead_letters.list_dead_letters()), DeadLetterOut)
 
 
 @extend_schema(tags=["events"])

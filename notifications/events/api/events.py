@@ -163,10 +163,7 @@ class EventList(TenantView):
 
     @extend_schema(operation_id="events_list", responses=EventOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = EventFilter(request.query_params, queryset=Event.objects.all(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, EventOut)
+        return self.paginated(self.filtered(Event.objects.all()), EventOut)
 
     @extend_schema(
         operation_id="events_create",
