@@ -185,6 +185,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "RecordStatus": "notifications.records.states.Status",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
+        "TemplateSource": "notifications.templates.models.Source",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
     },
 }

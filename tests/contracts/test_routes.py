@@ -126,6 +126,8 @@ def seed(admin: Persona) -> set[str]:
         ("/api/v1/users", {"external_user_id": "crm-17", "email": "ada@example.com", "roles": ["finance"]}),
         ("/api/v1/roles", {"name": "board"}),
         ("/api/v1/categories", {"key": "marketing"}),
+        ("/api/notifications/templates/", {"name": "Hi", "channel": "email", "content": content}),
+        ("/api/v1/admin/lookups", {"type": "category", "value": "payroll", "label": "Payroll"}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": "once"})
         assert answer.status_code == 201, answer.json()
