@@ -59,7 +59,7 @@ class TemplateChange(TemplateIn):
 class TemplateReplace(TemplateChange):
     """A whole template; what is not given goes back to what a new one would have. The channel may be left out."""
 
-    channel = serializers.CharField(max_length=32, required=False)  # type: ignore[assignment]
+    channel = serializers.CharField(max_length=32, required=False)
 
 
 class TemplateOut(serializers.ModelSerializer[MessageTemplate]):
@@ -233,7 +233,8 @@ class TemplatePreview(TenantView):
         data = self.valid(PreviewIn)
         template = services.get_template(key)
         version = services.get_version(template, data.get("version"))
-        if changes := {name: data[name] for name in ("content", "variants", "layout") if name in data}:
+        changes: dict[str, Any] = {name: data[name] for name in ("content", "variants", "layout") if name in data}
+        if changes:
             version = services.draft(template, version, changes)
         shown = preview(
             version, data.get("context", {}), locale=data.get("locale", ""), strict=data.get("strict", False)

@@ -154,6 +154,8 @@ def seed(admin: Persona) -> set[str]:
         ("/api/v1/notifications/broadcasts", {"audience": "tenant", "content": {"title": "Hello"}}),
         ("/api/v1/events", {"type": "task.assigned", "payload": {"title": "Prepare the offer"}}),
         ("/api/v1/events/sources", {"name": "Parcels"}),
+        ("/api/notifications/templates/", {"name": "Hi", "channel": "email", "content": content}),
+        ("/api/v1/admin/lookups", {"type": "category", "value": "payroll", "label": "Payroll"}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": path})
         assert answer.status_code == 201, answer.json()
