@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from notifications.batches import services
 from notifications.batches.models import Batch, BatchStatus
 from notifications.batches.services import MAX_CHUNK, MAX_ITEMS, BatchCall
-from notifications.records.api import JsonObject, RecordFilter, RecordOut, SmallObject
+from notifications.records.api import RecordFilter, RecordOut, SmallObject
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.models import NotificationRecord
 from notifications.records.states import Lane
@@ -43,7 +43,7 @@ class DefaultsIn(serializers.Serializer[Any]):
     """Fields that an item may have itself; here they are those of every item that has not."""
 
     channel = serializers.CharField(max_length=32, required=False)
-    content = JsonObject(required=False, help_text="The words; their fields depend on the channel.")
+    content = SmallObject(required=False, help_text="The words; their fields depend on the channel.")
     template = serializers.CharField(max_length=255, required=False, help_text="A template's key, instead of content.")
     context = SmallObject(required=False, help_text="Values for the placeholders; an item's own win.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept with each notification, never sent.")
