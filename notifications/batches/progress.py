@@ -83,7 +83,7 @@ def progress_of(job: Job) -> Progress:
 
 
 def percent_of(job: Job) -> float:
-    """Return how much is done, 0 to 100: reading is the first half, writing records the second; a dry run only reads."""
+    """Return how much is done, 0 to 100: reading is one half, writing records the other; a dry run only reads."""
     if job.status == "completed":
         return 100.0
     read = job.offset / job.size if job.size else 0.0

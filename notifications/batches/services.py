@@ -227,8 +227,8 @@ def _check(caller: Caller, batch_id: UUID, call: BatchCall) -> Checked:
 
 
 _ADD = """
-UPDATE batch SET total = total + %(total)s, suppressed = suppressed + %(suppressed)s, rejected = rejected + %(rejected)s,
-    moved_at = now(), status = CASE WHEN %(close)s THEN 'closed' ELSE status END,
+UPDATE batch SET total = total + %(total)s, suppressed = suppressed + %(suppressed)s,
+    rejected = rejected + %(rejected)s, moved_at = now(), status = CASE WHEN %(close)s THEN 'closed' ELSE status END,
     closed_at = CASE WHEN %(close)s THEN now() ELSE closed_at END
 WHERE id = %(batch)s AND status <> 'cancelled' AND NOT held
 RETURNING total
@@ -238,7 +238,7 @@ RETURNING total
 def add_to_batch(batch_id: UUID, *, total: int, suppressed: int, rejected: int = 0, close: bool = False) -> bool:
     """Count records that were just written; return False if the batch takes no more (then undo them).
 
-    The last statement of its transaction but for the commit: it waits for whoever cancels the batch, or makes them wait.
+    The last statement of its transaction: it waits for whoever cancels the batch, or makes them wait.
     """
     with connection.cursor() as cursor:
         cursor.execute(

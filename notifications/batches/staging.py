@@ -1,7 +1,7 @@
 """Staged rows: what a file brought, checked, each with the id of the record that it will become.
 
-Small on purpose, so that campaigns can use it: ``staged_rows`` hands out what a job has staged, in the file's order, for
-as long as the job is not purged (``BULK_RETENTION_DAYS``).
+Small on purpose, so that campaigns can use it: ``staged_rows`` hands out what a job has staged, in the file's order,
+for as long as the job is not purged (``BULK_RETENTION_DAYS``).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def stage(job: Job, candidates: Sequence[Candidate], broken: Sequence[Broken] = 
 
 
 def _insert(statement: str, job: Job, rows: Sequence[Mapping[str, Any]]) -> int:
-    parameters = {"tenant": job.tenant_id, "job": job.id, "rows": orjson.dumps(rows).decode()}
+    parameters: dict[str, Any] = {"tenant": job.tenant_id, "job": job.id, "rows": orjson.dumps(rows).decode()}
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return int(cursor.rowcount)
@@ -108,14 +108,14 @@ def staged_rows(job_id: UUID, after: UUID = START, limit: int = 5_000) -> list[S
     """
     with connection.cursor() as cursor:
         cursor.execute(_ROWS, [job_id, after, limit])
-        return [Staged(*row[:5], orjson.loads(row[5])) for row in cursor.fetchall()]
+        return [Staged(row[0], row[1], row[2], row[3], row[4], orjson.loads(row[5])) for row in cursor.fetchall()]
 
 
 _NEXT = "SELECT id FROM bulk_staged_row WHERE job_id = %s AND id > %s ORDER BY id LIMIT %s"
 _SELECT: Final = """
 SELECT id, address AS recipient, coalesce(address_key, address) AS suppression_key, context, user_id, locale,
     NULL::jsonb AS content, NULL::jsonb AS metadata, NULL::text AS category, NULL::uuid AS template_version_id,
-    NULL::timestamptz AS due_at, '' AS withheld
+    NULL::timestamptz AS due_at, NULL::uuid AS event_id, '' AS withheld
 FROM bulk_staged_row WHERE job_id = %(job)s AND id > %(after)s AND id <= %(until)s ORDER BY id
 """
 
@@ -179,7 +179,7 @@ def count_suppressed(job: Job) -> int:
 
 
 def delete_rows(job_id: UUID, limit: int) -> int:
-    """Delete up to ``limit`` staged rows and as many broken ones; return how many there were. Needs the tenant's scope."""
+    """Delete up to ``limit`` staged rows and as many broken ones; return how many. Needs the tenant's scope."""
     deleted = 0
     with connection.cursor() as cursor:
         for table in ("bulk_staged_row", "bulk_broken_row"):

@@ -1,4 +1,4 @@
-"""Uploaded files: looked at, stored as UTF-8, opened again, deleted. Where they are kept is a setting (``STORAGES``)."""
+"""Uploaded files: looked at, stored as UTF-8, opened again, deleted. Where they are is a setting (``STORAGES``)."""
 
 from __future__ import annotations
 
@@ -71,8 +71,10 @@ def save(tenant_id: UUID, job_id: UUID, file: Any, suffix: str) -> str:
 
 def open_stored(path: str) -> IO[bytes]:
     """Open a stored file to read. Raises ``FileNotFoundError``."""
-    opened = uploads().open(path, "rb")
-    return opened.file  # type: ignore[no-any-return] # what Django wraps it into is slow, line by line
+    file = uploads().open(path, "rb").file  # what Django wraps it into is slow, line by line
+    if file is None:
+        raise FileNotFoundError(path)
+    return file
 
 
 def delete(path: str) -> None:

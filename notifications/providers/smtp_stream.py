@@ -29,8 +29,8 @@ def whole_lines(data: bytes) -> bytes:
 
     So no server can see an end of data where there is none ("smuggling").
     """
-    lines = data.replace(b"\r\n", b"")
-    if b"\r" in lines or b"\n" in lines:
+    ends = data.count(b"\r\n")
+    if data.count(b"\n") != ends or data.count(b"\r") != ends:
         data = _BARE_NEWLINE.sub(b"\r\n", data)
     return data if data.endswith(b"\r\n") or not data else data + b"\r\n"
 

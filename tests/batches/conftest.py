@@ -33,7 +33,7 @@ CONTENT = {"subject": "Hi {{name}}", "text": "Dear {{name}}, your voucher is {{c
 
 
 @pytest.fixture(autouse=True)
-def _uploads(settings: Settings, tmp_path: Path) -> Path:
+def uploads_directory(settings: Settings, tmp_path: Path) -> Path:
     """Uploads of a test are nobody else's."""
     options = {"location": tmp_path / "uploads", "base_url": None}
     settings.STORAGES = {
@@ -43,7 +43,9 @@ def _uploads(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path / "uploads"
 
 
-def upload(client: APIClient, data: bytes | str, *, name: str = "people.csv", key: str | None = None, **form: Any) -> Any:
+def upload(
+    client: APIClient, data: bytes | str, *, name: str = "people.csv", key: str | None = None, **form: Any
+) -> Any:
     """Upload a file with the example's content; return the answer."""
     fields = {"channel": "email", "content": CONTENT, **form}
     body = {

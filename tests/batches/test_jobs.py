@@ -215,13 +215,13 @@ def test_a_scheduled_file_waits(run: Run, sender: Persona) -> None:
     ids=lambda value: None if isinstance(value, dict | bytes) else str(value)[:30].replace("\n", "/"),
 )
 def test_what_is_refused_names_its_field(
-    sender: Persona, _uploads: Path, data: bytes | str, form: dict[str, Any], field: str, says: str
+    sender: Persona, uploads_directory: Path, data: bytes | str, form: dict[str, Any], field: str, says: str
 ) -> None:
     answer = upload(sender.client, data, **form)
     assert answer.status_code == 400, answer.content
     assert list(answer.json()["errors"]) == [field]
     assert says in answer.json()["detail"]
-    assert not [path for path in _uploads.rglob("*") if path.is_file()], "what is refused is not kept"
+    assert not [path for path in uploads_directory.rglob("*") if path.is_file()], "what is refused is not kept"
 
 
 def test_without_a_credential_nothing_is_taken(admin: Persona) -> None:
@@ -239,11 +239,11 @@ def test_files_have_limits(sender: Persona, settings: Settings) -> None:
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
-def test_an_upload_with_a_key_is_taken_once(sender: Persona, _uploads: Path) -> None:
+def test_an_upload_with_a_key_is_taken_once(sender: Persona, uploads_directory: Path) -> None:
     first, second = (upload(sender.client, table(3), key="friday") for _ in range(2))
     assert (first.status_code, second.status_code) == (202, 202)
     assert (first.json()["id"], second["Idempotent-Replayed"]) == (second.json()["id"], "true")
-    assert len([path for path in _uploads.rglob("*") if path.is_file()]) == 1
+    assert len([path for path in uploads_directory.rglob("*") if path.is_file()]) == 1
     assert upload(sender.client, table(4), key="friday").status_code == 422
 
 
@@ -279,13 +279,13 @@ def test_strangers_find_nothing(run: Run, stranger: Persona) -> None:
 
 
 def test_what_is_over_its_time_is_deleted(
-    run: Run, sender: Persona, settings: Settings, _uploads: Path
+    run: Run, sender: Persona, settings: Settings, uploads_directory: Path
 ) -> None:
     job = run(table(3) + "x,y,z\n")
     assert purge_old() == 0
     settings.BULK_RETENTION_DAYS = 0
     assert purge_old() == 1
-    assert not [path for path in _uploads.rglob("*") if path.is_file()]
+    assert not [path for path in uploads_directory.rglob("*") if path.is_file()]
     with tenant_scope(sender.tenant_id):
         assert not StagedRow.objects.exists()
         assert not BrokenRow.objects.exists()

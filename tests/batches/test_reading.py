@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -47,9 +48,7 @@ def written(rows: list[list[str]], delimiter: str, end: str, quoting: int = csv.
     encoding=st.sampled_from(ENCODINGS),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-def test_what_was_written_is_read(
-    rows: list[list[str]], delimiter: str, end: str, encoding: str, quoting: int
-) -> None:
+def test_what_was_written_is_read(rows: list[list[str]], delimiter: str, end: str, encoding: str, quoting: int) -> None:
     header = ["recipient", "Straße", "prénom"]
     text = written([header, *rows], delimiter, end, quoting)
     found, read_rows = read(text.encode(encoding))
@@ -61,21 +60,21 @@ def test_what_was_written_is_read(
 def test_reading_goes_on_from_any_row(rows: list[list[str]], taken: int, delimiter: str) -> None:
     file = io.BytesIO(written(rows, delimiter, "\r\n").encode())
     first = RowReader(file, delimiter=delimiter)
-    before = [row for row, _ in zip(first, range(taken), strict=False)]
+    before = list(islice(first, taken))
     again = RowReader(io.BytesIO(file.getvalue()), delimiter=delimiter, offset=first.offset, number=first.number)
-    # zip() takes one row more than it gives if the range ends first.
-    seen = [*before, *([] if len(before) < taken else [rows[taken]] if taken < len(rows) else []), *again]
-    assert seen == rows
+    assert [*before, *again] == rows
     assert again.number == len(rows)
 
 
 @given(st.binary(max_size=400))
 def test_nothing_that_is_uploaded_breaks_the_reader(data: bytes) -> None:
+    refusals: list[str] = []
+    rows: list[list[str] | Malformed] = []
     try:
         _, rows = read(data)
     except InvalidInput as error:
-        assert list(error.errors) == ["file"]
-        return
+        refusals = list(error.errors)
+    assert refusals in ([], ["file"])
     assert all(isinstance(row, list | Malformed) for row in rows)
 
 

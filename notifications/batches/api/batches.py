@@ -13,10 +13,11 @@ from rest_framework.response import Response
 from notifications.batches import services
 from notifications.batches.models import Batch, BatchStatus
 from notifications.batches.services import MAX_CHUNK, MAX_ITEMS, BatchCall
-from notifications.records.api import JsonObject, RecordFilter, RecordOut, SmallObject
+from notifications.records.api import RecordFilter, RecordOut
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.models import NotificationRecord
 from notifications.records.states import Lane
+from tenants.api.fields import JsonObject, SmallObject
 from tenants.api.pagination import Cursor
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
@@ -54,8 +55,8 @@ class DefaultsIn(serializers.Serializer[Any]):
 
     def call(self, items: list[Any]) -> BatchCall:
         """Return the call that the validated fields make."""
-        defaults = {name: self.validated_data[name] for name in DefaultsIn().fields if name in self.validated_data}
-        return BatchCall(items, defaults)
+        shared = DefaultsIn().fields.keys()
+        return BatchCall(items, {name: value for name, value in self.validated_data.items() if name in shared})
 
 
 class BatchIn(DefaultsIn):
@@ -242,8 +243,7 @@ class BatchNotifications(TenantView):
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
         pages = Cursor()
-        page = pages.paginate_queryset(filters.qs, request, self)
-        return pages.get_paginated_response(RecordOut(page, many=True).data)
+        return pages.get_paginated_response(RecordOut(pages.paginate_queryset(filters.qs, request), many=True).data)
 
 
 @extend_schema(tags=["batches"])

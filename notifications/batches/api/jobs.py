@@ -22,8 +22,8 @@ from notifications.batches.export import errors_csv
 from notifications.batches.jobs import JobCall
 from notifications.batches.models import Job, JobStatus
 from notifications.batches.progress import percent_of, progress_of
-from notifications.records.api import SmallObject
 from notifications.records.states import Lane
+from tenants.api.fields import SmallObject
 from tenants.api.views import ServiceView, TenantView
 from tenants.permissions import Permission
 
@@ -42,8 +42,8 @@ class _JsonField(serializers.JSONField):
 class UploadIn(serializers.Serializer[Any]):
     file = serializers.FileField(
         max_length=255,
-        help_text="CSV (UTF-8, UTF-16 or Latin-1; comma, semicolon, tab or bar) or an Excel workbook (.xlsx). The first "
-        "row names the columns: `recipient` (or `email`, `phone`, `token`, `user_id`, by channel), every other column "
+        help_text="CSV (UTF-8, UTF-16 or Latin-1; comma, semicolon, tab or bar) or an Excel workbook (.xlsx). The "
+        "first row names the columns: `recipient` (or `email`, `phone`, `token`, `user_id`, by channel), every other column "
         "is a placeholder.",
     )
     channel = serializers.CharField(max_length=32)

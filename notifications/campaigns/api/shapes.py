@@ -15,9 +15,9 @@ from notifications.campaigns.progress import as_json, progress_of
 from notifications.campaigns.staging import Candidate
 from notifications.campaigns.states import CampaignStatus, RecipientState, Segment
 from notifications.recipients.models import MAX_ADDRESS
-from notifications.records.api import JsonObject, SmallObject
 from notifications.records.models import NotificationRecord
 from notifications.records.states import DeliveryState, Status
+from tenants.api.fields import JsonObject, SmallObject
 
 EXAMPLE: Final = {
     "name": "Promo",
@@ -194,7 +194,7 @@ class DuplicateIn(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=255, required=False)
 
 
-class TestSendIn(serializers.Serializer[Any]):
+class CampaignTestSendIn(serializers.Serializer[Any]):
     recipients = serializers.ListField(
         child=serializers.CharField(max_length=MAX_ADDRESS), allow_empty=False, max_length=10
     )

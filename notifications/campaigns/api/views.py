@@ -177,9 +177,11 @@ class CampaignTestSend(TenantView):
 
     permissions = Permission.CAMPAIGNS_MANAGE
 
-    @extend_schema(operation_id="campaigns_test_send", request=shapes.TestSendIn, responses={201: RecordOut(many=True)})
+    @extend_schema(
+        operation_id="campaigns_test_send", request=shapes.CampaignTestSendIn, responses={201: RecordOut(many=True)}
+    )
     def post(self, request: Request, campaign_id: UUID) -> Response:
-        data = {"context": {}, **self.valid(shapes.TestSendIn)}
+        data = {"context": {}, **self.valid(shapes.CampaignTestSendIn)}
         records = services.send_test(self.caller, campaign_id, data.pop("recipients"), **data)
         return Response({"records": RecordOut(records, many=True).data}, status=201)
 
