@@ -74,7 +74,7 @@ async def _accept(receive: Receive, send: Send, subprotocol: str | None) -> bool
 async def _turn_away(send: Send, error: ServiceError) -> None:
     code, reason = close_of(error)
     with suppress(Exception):  # whoever is gone need not be told
-        await send({"type": "websocket.close", "code": code, "reason": reason[:123]})
+        await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 async def _serve(visitor: Visitor, handshake: Handshake, receive: Receive, send: Send) -> None:
@@ -124,8 +124,8 @@ async def _greet(connection: Connection, handshake: Handshake, position: Positio
     if handshake.resume is not None:
         epoch, seq = handshake.resume
         await connection.resume(epoch, int(seq) if seq.isdecimal() else None)
-    elif not await connection.catch_up():
-        await connection.resync("too_many")
+    else:
+        await connection.go_live()
 
 
 async def _listen(connection: Connection, receive: Receive) -> None:

@@ -35,7 +35,7 @@ _CODES: Final = {400: MALFORMED, 401: UNAUTHENTICATED, 403: FORBIDDEN, 404: NOT_
 def close_of(error: ServiceError) -> tuple[int, str]:
     """Return the close code and reason that stand for a refusal."""
     wait = f" retry_after={error.retry_after:.0f}" if error.retry_after and error.status == 429 else ""
-    return _CODES.get(error.status, UNAVAILABLE), f"{error.error_code}: {error.message}{wait}"
+    return _CODES.get(error.status, UNAVAILABLE), shortened(f"{error.error_code}: {error.message}{wait}")
 
 
 class Connection:
@@ -128,7 +128,7 @@ class Connection:
             self._pending = None
 
     async def _close(self, code: int, reason: str) -> None:
-        frame = {"type": "websocket.close", "code": code, "reason": _shortened(reason)}
+        frame = {"type": "websocket.close", "code": code, "reason": shortened(reason)}
         try:
             await asyncio.wait_for(self._send(frame), _PATIENCE)
         except Exception:  # it does not read, or is gone: then without a word
@@ -149,16 +149,26 @@ class Connection:
         if (feed.position or 0) - seq > MOST:
             return await self.resync("too_many", **more)
         self.catching_up, self.position = True, seq
-        if not await self.catch_up():
-            return await self.resync("too_many", **more)
-        unread = await feed.unread()
-        self.write_frame(
-            type="resumed", epoch=feed.epoch, seq=self.position, count=self.position - seq, unread=unread, **more
-        )
+        while True:
+            if not await self._catch_up():
+                return await self.resync("too_many", **more)
+            unread = await feed.unread()
+            if self.position == feed.position:  # nothing came meanwhile: from here on it is live
+                break
+        self.catching_up = False
+        count = self.position - seq
+        self.write_frame(type="resumed", epoch=feed.epoch, seq=self.position, count=count, unread=unread, **more)
         return None
 
-    async def catch_up(self) -> bool:
-        """Write what the feed has and this socket has not, in order; then it is live. False if that is gone."""
+    async def go_live(self) -> None:
+        """Write what the feed has and this socket has not; then it gets what comes."""
+        if await self._catch_up():
+            self.catching_up = False
+        else:
+            await self.resync("too_many")
+
+    async def _catch_up(self) -> bool:
+        """Write what the feed has and this socket has not, in order. False if that is gone."""
         feed = self.feed
         while self.position < (feed.position or 0):
             upto = min(feed.position or 0, self.position + MOST)
@@ -168,7 +178,6 @@ class Connection:
             for seq, text in frames:
                 self.write(text)
                 self.position = seq
-        self.catching_up = False
         return True
 
     async def resync(self, reason: str, **more: Any) -> None:
@@ -186,7 +195,8 @@ async def _nothing() -> None:
     """Stands for the close of a socket that is gone."""
 
 
-def _shortened(reason: str) -> str:
+def shortened(reason: str) -> str:
+    """Return as much of a reason as a close frame holds."""
     return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
 
 
