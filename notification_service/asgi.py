@@ -16,6 +16,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notification_service.settings")
 get_asgi_application()  # loads the apps
 
+from messaging.sockets import routing as chat_sockets  # noqa: E402 - needs the apps
+from messaging.sockets.commands import hub as chat_hub  # noqa: E402 - needs the apps
 from notification_service.alerts import Watcher  # noqa: E402 - needs the apps
 from notification_service.checks import refuse_unsafe_settings  # noqa: E402 - needs the apps
 from notification_service.lib.asgi import Application, FastDoors  # noqa: E402 - needs the settings
@@ -35,7 +37,7 @@ http = FastDoors(
     {"/api/notifications/records/": records_door},
     cast("Application", WSGIMiddleware(cast("Any", wsgi_application), workers=_THREADS)),
 )
-websocket = URLRouter([*inbox_sockets.urlpatterns, inbox_sockets.nowhere])
+websocket = URLRouter([*inbox_sockets.urlpatterns, *chat_sockets.urlpatterns, inbox_sockets.nowhere])
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -59,4 +61,5 @@ async def _lifespan(receive: Any, send: Any) -> None:
             watcher.stop()
             await records_door.close()
             await hub().stop()
+            await chat_hub().stop()
             return

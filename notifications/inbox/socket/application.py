@@ -25,10 +25,11 @@ from notifications.inbox import services
 from notifications.inbox.broadcasts import Person, person_of
 from notifications.inbox.services import Position
 from notifications.inbox.socket import census, door
-from notifications.inbox.socket.commands import Commands, topics_of
-from notifications.inbox.socket.connection import Connection, close_of
+from notifications.inbox.socket.commands import HANDLERS, Commands, topics_of
+from notifications.inbox.socket.connection import Connection
 from notifications.inbox.socket.door import Handshake
 from notifications.inbox.socket.hub import Hub
+from notifications.inbox.socket.outlet import close_of
 from notifications.inbox.socket.threads import in_thread
 from notifications.inbox.tickets import Visitor
 from tenants.issuers import LEEWAY
@@ -46,24 +47,24 @@ async def live_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one WebSocket (ASGI 3.0, ``websocket``). ``scope["url_route"]`` holds what the address says."""
     handshake = door.read_handshake(scope)
     arguments: dict[str, str] = scope["url_route"]["kwargs"]
-    if not await _accept(receive, send, handshake.subprotocol):
+    if not await accept(receive, send, handshake.subprotocol):
         return
     try:
         visitor = await in_thread(door.admit, handshake, arguments.get("tenant_id"), arguments.get("user_id"))
         await _serve(visitor, handshake, receive, send)
     except ServiceError as error:
-        await _turn_away(send, error)
+        await turn_away(send, error)
     except DatabaseError:
-        await _turn_away(send, Unavailable())
+        await turn_away(send, Unavailable())
 
 
 async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Say that there is no such address, in a way that browsers can see."""
-    if await _accept(receive, send, None):
-        await _turn_away(send, NotFound())
+    if await accept(receive, send, None):
+        await turn_away(send, NotFound())
 
 
-async def _accept(receive: Receive, send: Send, subprotocol: str | None) -> bool:
+async def accept(receive: Receive, send: Send, subprotocol: str | None) -> bool:
     """Take a connection, also one that will be turned away: browsers hide why a handshake was refused."""
     if (await receive())["type"] != "websocket.connect":
         return False
@@ -71,7 +72,8 @@ async def _accept(receive: Receive, send: Send, subprotocol: str | None) -> bool
     return True
 
 
-async def _turn_away(send: Send, error: ServiceError) -> None:
+async def turn_away(send: Send, error: ServiceError) -> None:
+    """Close a socket that was not let in, and say why."""
     code, reason = close_of(error)
     with suppress(Exception):  # whoever is gone need not be told
         await send({"type": "websocket.close", "code": code, "reason": reason})
@@ -135,7 +137,7 @@ async def _listen(connection: Connection, receive: Receive) -> None:
         if message["type"] == "websocket.disconnect" or connection.is_closing:
             return
         if commands is None:
-            commands = Commands(connection)
+            commands = Commands(connection, HANDLERS)
         text = message.get("text")
         await commands.take(message.get("bytes") or b"" if text is None else text)
 

@@ -57,37 +57,39 @@ for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT'
 end
 return gone
 """
+#: Sockets of streams; those of other kinds are counted apart.
+_STREAMS: Final = "sockets"
 _LIVES = 3
 _SHOWN = 1_000
 _TOGETHER = 200
 
 
-async def enter(tenant_id: UUID, user_id: str, socket_id: str) -> bool:
-    """Count a socket in; return whether it is the person's first. Raises ``TooManyRequests``."""
+async def enter(tenant_id: UUID, user_id: str, socket_id: str, *, kind: str = _STREAMS) -> bool:
+    """Count a socket in; return whether it is the person's first of its kind. Raises ``TooManyRequests``."""
     limits = (settings.LIVE_SOCKETS_PER_USER, settings.LIVE_SOCKETS_PER_TENANT)
-    before = await _eval(_ENTER, _keys(tenant_id, user_id), socket_id, user_id, _life(), *limits)
+    before = await _eval(_ENTER, _keys(tenant_id, user_id, kind), socket_id, user_id, _life(), *limits)
     if before is not None and before < 0:
         whose = "You have" if before == -1 else "This tenant has"
         raise TooManyRequests(f"{whose} too many sockets open.", code="too_many_connections", retry_after=30)
     return bool(before == 0)
 
 
-async def leave(tenant_id: UUID, user_id: str, socket_id: str) -> bool:
+async def leave(tenant_id: UUID, user_id: str, socket_id: str, *, kind: str = _STREAMS) -> bool:
     """Count a socket out; return whether it was the person's last."""
-    return bool(await _eval(_LEAVE, _keys(tenant_id, user_id), socket_id, user_id) == 0)
+    return bool(await _eval(_LEAVE, _keys(tenant_id, user_id, kind), socket_id, user_id) == 0)
 
 
-async def renew(tenant_id: UUID, sockets: Sequence[tuple[str, str]]) -> None:
+async def renew(tenant_id: UUID, sockets: Sequence[tuple[str, str]], *, kind: str = _STREAMS) -> None:
     """Let sockets (id, person) live on for three heartbeats."""
     for start in range(0, len(sockets), _TOGETHER):
         some = sockets[start : start + _TOGETHER]
-        keys = [_tenant_key(tenant_id), *(_person_prefix(tenant_id) + user_id for _, user_id in some)]
+        keys = [_tenant_key(tenant_id, kind), *(_person_prefix(tenant_id, kind) + user_id for _, user_id in some)]
         await _eval(_RENEW, keys, _life(), *(word for pair in some for word in pair))
 
 
-async def forget_lost(tenant_id: UUID) -> list[str]:
+async def forget_lost(tenant_id: UUID, *, kind: str = _STREAMS) -> list[str]:
     """Forget sockets that nobody renewed; return who has none left by that."""
-    return list(await _eval(_FORGET, [_tenant_key(tenant_id)], _person_prefix(tenant_id)) or [])
+    return list(await _eval(_FORGET, [_tenant_key(tenant_id, kind)], _person_prefix(tenant_id, kind)) or [])
 
 
 async def online(tenant_id: UUID) -> list[str]:
@@ -107,16 +109,16 @@ def _life() -> float:
     return max(settings.LIVE_HEARTBEAT_SECONDS * _LIVES, 3.0)
 
 
-def _keys(tenant_id: UUID, user_id: str) -> list[str]:
-    return [_tenant_key(tenant_id), _person_prefix(tenant_id) + user_id]
+def _keys(tenant_id: UUID, user_id: str, kind: str) -> list[str]:
+    return [_tenant_key(tenant_id, kind), _person_prefix(tenant_id, kind) + user_id]
 
 
-def _tenant_key(tenant_id: UUID) -> str:
-    return f"tenant:{tenant_id}:sockets"
+def _tenant_key(tenant_id: UUID, kind: str = _STREAMS) -> str:
+    return f"tenant:{tenant_id}:{kind}"
 
 
-def _person_prefix(tenant_id: UUID) -> str:
-    return f"tenant:{tenant_id}:sockets:"
+def _person_prefix(tenant_id: UUID, kind: str = _STREAMS) -> str:
+    return f"tenant:{tenant_id}:{kind}:"
 
 
 async def _eval(script: str, keys: Sequence[str], *arguments: Any) -> Any:

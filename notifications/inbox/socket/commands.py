@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,7 +16,8 @@ from notification_service.lib.scope import tenant_scope
 from notifications.inbox import live, services
 from notifications.inbox.frames import encode
 from notifications.inbox.socket import census
-from notifications.inbox.socket.connection import MALFORMED, TOO_BIG, TOO_MANY, uuids
+from notifications.inbox.socket.connection import uuids
+from notifications.inbox.socket.outlet import MALFORMED, TOO_BIG, TOO_MANY, Outlet
 from notifications.inbox.socket.threads import in_thread
 from notifications.inbox.streams import Changed
 from tenants.permissions import Permission
@@ -33,13 +34,19 @@ _STRIKES: Final = 3
 _TOPICS: Final = {live.PROGRESS: Permission.CAMPAIGNS_READ, live.PRESENCE: Permission.USERS_READ}
 
 
+#: Carries out one command: the socket, what it says, and its ``ref`` for the answer.
+Handler = Callable[[Any, dict[str, Any], dict[str, Any]], Awaitable[None]]
+
+
 class Commands:
-    """Carries out the commands of one socket, one after the other."""
+    """Carries out the commands of one socket, one after the other; ``handlers`` are those that it knows."""
 
-    __slots__ = ("_at", "_connection", "_strikes", "_tokens")
+    __slots__ = ("_at", "_connection", "_handlers", "_longest", "_strikes", "_tokens")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Outlet, handlers: Mapping[str, Handler], longest: int = LONGEST) -> None:
         self._connection = connection
+        self._handlers = handlers
+        self._longest = longest
         self._tokens, self._at = BURST, time.monotonic()
         self._strikes = 0
 
@@ -47,8 +54,9 @@ class Commands:
         """Carry out one frame. What is wrong with it is answered; what goes too far closes the socket."""
         connection = self._connection
         connection.heard_at = time.monotonic()
-        if len(data) > LONGEST or (isinstance(data, str) and len(data.encode("utf-8", "replace")) > LONGEST):
-            return connection.close(TOO_BIG, f"frame_too_big: A frame has at most {LONGEST} octets.")
+        longest = self._longest
+        if len(data) > longest or (isinstance(data, str) and len(data.encode("utf-8", "replace")) > longest):
+            return connection.close(TOO_BIG, f"frame_too_big: A frame has at most {longest} octets.")
         if not self._may():
             return connection.close(TOO_MANY, "too_many_commands: Slow down. retry_after=5")
         command = _decoded(data)
@@ -63,7 +71,7 @@ class Commands:
         ref = command.get("ref")
         more = {"ref": ref} if isinstance(ref, str) and len(ref) <= 64 else {}
         try:
-            handler = _HANDLERS.get(command["type"])
+            handler = self._handlers.get(command["type"])
             if handler is None:
                 raise InvalidInput("There is no such command.", errors={"type": ["There is no such command."]})
             await handler(connection, command, more)
@@ -91,9 +99,11 @@ def _decoded(data: str | bytes) -> dict[str, Any] | None:
     return command if isinstance(command, dict) and isinstance(command.get("type"), str) else None
 
 
-def _answer_error(connection: Connection, error: ServiceError, more: dict[str, Any]) -> None:
-    errors = {"errors": error.errors} if error.errors else {}
-    connection.write_frame(type="error", code=error.error_code, detail=error.message, **errors, **more)
+def _answer_error(connection: Outlet, error: ServiceError, more: dict[str, Any]) -> None:
+    known: dict[str, Any] = {"errors": error.errors} if error.errors else {}
+    if error.retry_after is not None:
+        known["retry_after"] = error.retry_after
+    connection.write_frame(type="error", code=error.error_code, detail=error.message, **known, **more)
 
 
 async def _pong(connection: Connection, command: dict[str, Any], more: dict[str, Any]) -> None:
@@ -180,7 +190,8 @@ def _ids(command: dict[str, Any]) -> list[Any]:
     return ids
 
 
-_HANDLERS: Final[dict[str, Callable[[Any, dict[str, Any], dict[str, Any]], Awaitable[None]]]] = {
+#: What a client of the stream may ask for.
+HANDLERS: Final[Mapping[str, Handler]] = {
     "resume": _resume,
     "mark_read": _mark_read,
     "acknowledge": _acknowledge,

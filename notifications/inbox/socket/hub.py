@@ -16,29 +16,21 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-import redis
-import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from redis.asyncio import Redis
 
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.inbox import broadcasts, live, replay
 from notifications.inbox.broadcasts import Person, person_of
 from notifications.inbox.frames import encode
 from notifications.inbox.socket import census
-from notifications.inbox.socket.connection import PING_TIMEOUT, UNAUTHENTICATED, Connection, close_of
-from notifications.inbox.socket.door import refusals
+from notifications.inbox.socket.clock import end_lost_rights, listen, logged, often
+from notifications.inbox.socket.connection import Connection
 from notifications.inbox.socket.feed import Feed
+from notifications.inbox.socket.outlet import PING_TIMEOUT
 from notifications.inbox.socket.threads import in_thread
 
-log = structlog.get_logger(__name__)
-
-#: Rights of sockets are looked at again every second, as long as there are no more than these; else in proportion.
-_CHECKED_A_SECOND: Final = 2_000
 _TOGETHER: Final = 500
-#: Pauses between tries to subscribe, in seconds.
-_SHORTEST, _LONGEST = 0.1, 3.0
 
 
 class Hub:
@@ -54,7 +46,11 @@ class Hub:
         if not self._tasks:
             self._tasks = [
                 asyncio.get_running_loop().create_task(work)
-                for work in (self._listen(), _often(self._beat, _tick), _often(self._watch, lambda: 1.0))
+                for work in (
+                    listen(settings.LIVE_CHANNEL, self.dispatch, lambda: self.heal_later(list(self.feeds()))),
+                    often(self._beat, _tick),
+                    often(self._watch, lambda: 1.0),
+                )
             ]
 
     async def stop(self) -> None:
@@ -98,36 +94,6 @@ class Hub:
                     yield socket
 
     # --- News ---------------------------------------------------------------------------------------------------------
-
-    async def _listen(self) -> None:
-        """Subscribe, and subscribe again whenever the connection is lost; then look what was missed."""
-        pause, again = _SHORTEST, False
-        while True:
-            client = Redis.from_url(
-                settings.REDIS_URL, socket_connect_timeout=2, socket_keepalive=True, health_check_interval=10
-            )
-            try:
-                async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(settings.LIVE_CHANNEL)
-                    if again:
-                        log.info("live_subscribed_again")
-                        self.heal_later(list(self.feeds()))
-                    pause, again = _SHORTEST, True
-                    while True:
-                        message = await pubsub.get_message(timeout=5.0)
-                        if message is not None:
-                            self.dispatch(message["data"])
-                            await asyncio.sleep(0)  # what is written must get out while more comes in
-            except (redis.RedisError, OSError) as error:
-                log.warning("live_subscription_lost", error=type(error).__name__)
-            except Exception:  # news that can not be read must not end all news
-                log.exception("live_news_failed")
-            finally:
-                with contextlib.suppress(Exception):
-                    await client.aclose()
-            again = True
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            pause = min(pause * 2, _LONGEST)
 
     def dispatch(self, data: bytes) -> None:
         """Pass on one publication."""
@@ -213,22 +179,7 @@ class Hub:
 
     async def _watch(self) -> None:
         """Close sockets whose token has expired or whose owner has lost the right to be here."""
-        now = time.time()
-        sockets = list(self.connections())
-        for socket in sockets:
-            if socket.expires_at is not None and socket.expires_at <= now:
-                socket.close(UNAUTHENTICATED, "token_expired: The token has expired.")
-        standing = [socket for socket in sockets if not socket.is_closing]
-        for start in range(0, len(standing), _CHECKED_A_SECOND):
-            some = standing[start : start + _CHECKED_A_SECOND]
-            if start:
-                await asyncio.sleep(1.0)
-            with contextlib.suppress(DatabaseError):  # they stay until we can ask
-                for socket, refusal in zip(
-                    some, await in_thread(refusals, [each.caller for each in some]), strict=True
-                ):
-                    if refusal is not None:
-                        socket.close(*close_of(refusal))
+        await end_lost_rights(list(self.connections()))
 
     async def tell_presence(self, tenant_id: UUID, user_ids: Sequence[str], status: str) -> None:
         """Tell those who subscribed to presence, in all processes."""
@@ -236,7 +187,7 @@ class Hub:
             await in_thread(_tell_presence, tenant_id, user_ids, status)
 
     def _errand(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_logged(work))
+        task = asyncio.get_running_loop().create_task(logged(work))
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
@@ -259,18 +210,3 @@ def _tell_presence(tenant_id: UUID, user_ids: Sequence[str], status: str) -> Non
 def _tick() -> float:
     """Heartbeats are spread over ticks, so that they do not come all at once."""
     return min(1.0, float(settings.LIVE_HEARTBEAT_SECONDS) / 4)
-
-
-async def _often(work: Any, pause: Any) -> None:
-    while True:
-        await asyncio.sleep(pause())
-        await _logged(work())
-
-
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except DatabaseError as error:
-        log.warning("live_database_away", error=type(error).__name__)
-    except Exception:  # the clock must go on
-        log.exception("live_errand_failed")
