@@ -129,6 +129,9 @@ def seed(admin: Persona) -> set[str]:
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": "once"})
         assert answer.status_code == 201, answer.json()
+    user_service = {"url": "https://crm.acme.example/users/{user_id}", "secret": "a-secret-of-acme"}
+    for path, body in (("users/me/preferences", {"digest": "daily"}), ("projects/me/user-service", user_service)):
+        assert admin.client.put(f"/api/v1/{path}", body).status_code == 200
     with tenant_scope(admin.tenant_id):
         rows = {str(pk) for model in tenant_models(apps) for pk in model._default_manager.values_list("pk", flat=True)}
     return rows | {str(admin.tenant_id)}
