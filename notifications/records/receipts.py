@@ -90,7 +90,7 @@ def apply(receipts: Sequence[Receipt]) -> list[Receipt]:
     _charge([(records[receipt.id].id, receipt.payload) for receipt in found if receipt.payload["price"]])
     own = [receipt for receipt in found if not _is_about_a_copy(receipt, records[receipt.id])]
     if own:
-        _move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in own})
+        move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in own})
     RecordEvent.objects.bulk_create(
         RecordEvent(
             tenant_id=receipt.tenant_id,
@@ -247,7 +247,8 @@ WHERE r.id = n.id AND r.tenant_id = %s AND present.state = r.delivery_state AND 
 """
 
 
-def _move(news: dict[UUID, tuple[UUID, DeliveryState]]) -> None:
+def move(news: dict[UUID, tuple[UUID, DeliveryState]]) -> None:
+    """Move records forward to the highest of the states that news bring, by receipt id. Needs the tenant's scope."""
     best: dict[UUID, DeliveryState] = {}
     for record_id, state in news.values():
         if DELIVERY_RANKS[state] > DELIVERY_RANKS[best.get(record_id, DeliveryState.NONE)]:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from io import StringIO
 from typing import Any, ClassVar, Final, TextIO
 
 from babel import Locale
@@ -14,6 +15,7 @@ from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.capture_tag import CaptureNode, CaptureTag
 from liquid.context import ReadOnlyChainMap
 from liquid.exceptions import FilterArgumentError, LiquidError
+from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
 from liquid.undefined import UNDEFINED, Undefined
 
@@ -96,6 +98,11 @@ class _Context(RenderContext):
         if value is None:
             return Missing(name, token=token) if default is UNDEFINED else default
         return value
+
+    def get_buffer(self, buf: Any = None) -> StringIO:
+        """A buffer that counts what is written, and leaves line ends alone."""
+        used = buf.size if isinstance(buf, LimitedStringIO) else 0
+        return LimitedStringIO(limit=MAX_OUTPUT - used, newline="")
 
     def watch(self) -> None:
         """Raise ``OutOfTime`` if this has taken too long."""
@@ -193,10 +200,12 @@ class LiquidText(Text):
         super().__init__((), field)
         self._formats, self._bound = formats, bound
         self._template = self._safely(partial(_environment.from_string, _prepared(source, field)))
-        variables = self._safely(lambda: self._template.analyze(include_partials=False).globals)
-        self.placeholders = tuple(dict.fromkeys(
-            name for found in variables.values() for each in found if (name := _name(each.segments)) not in bound
-        ))  # fmt: skip
+        found = self._safely(lambda: self._template.analyze(include_partials=False))
+        if unknown := sorted(found.filters.keys() - filters.FILTERS.keys()):
+            known = ", ".join(sorted(filters.FILTERS))
+            raise ContentError(f"{field}: Unknown filter {unknown[0][:60]!r}; known: {known}.", field=field)
+        names = (_name(each.segments) for variables in found.globals.values() for each in variables)
+        self.placeholders = tuple(dict.fromkeys(name for name in names if name not in bound))
 
     def render(self, context: Mapping[str, Any], escape: Callable[[str], str] | None = None) -> str:
         """Fill in the values. Raises ``ContentError`` naming the placeholder, also for what takes too much."""
