@@ -128,6 +128,7 @@ def seed(admin: Persona) -> set[str]:
         ("/api/notifications/suppressions/", {"channel": "email", "address": "eve@example.com"}),
         ("/api/v1/events", {"type": "task.assigned", "payload": {"title": "Prepare the offer"}}),
         ("/api/v1/events/sources", {"name": "Parcels"}),
+        ("/api/v1/rules", {"name": "Large", "condition": "amount > 1000", "targetRoles": ["finance"]}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": "once"})
         assert answer.status_code == 201, answer.json()
