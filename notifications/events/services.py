@@ -178,7 +178,10 @@ def _check_setting(known: KnownEvent, setting: EventSetting) -> None:
             _refuse("channels", f"Unknown channel {key!r}; known: {', '.join(channels.keys())}.")
     for key, content in setting.templates.items():
         if isinstance(content, str):
-            resolve(content, channel=key)
+            try:
+                resolve(content, channel=key)
+            except InvalidInput as error:
+                _refuse(f"templates.{key}", error.message)
             continue
         if not isinstance(content, Mapping):
             _refuse(f"templates.{key}", "Must be the channel's content, or the key of a template.")

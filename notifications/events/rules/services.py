@@ -76,16 +76,13 @@ def update_rule(caller: Caller, rule_id: UUID, fields: Mapping[str, Any], defini
     rule = get_rule(rule_id, lock=True)
     current = current_version(rule).definition
     checked = read_definition({**current, **definition})
-    before = {name: getattr(rule, name) for name in _OWN}
+    before = _own(rule)
     for name, value in fields.items():
         setattr(rule, name, value)
     if _as_json(checked) != current:
         rule.version += 1
     _save(caller, rule, checked)
-    after = {name: getattr(rule, name) for name in _OWN}
-    audit.record(
-        caller, "rule.updated", "rule", rule.id, before=_texts(before), after=_texts(after), version=rule.version
-    )
+    audit.record(caller, "rule.updated", "rule", rule.id, before=before, after=_own(rule), version=rule.version)
     return rule
 
 
@@ -202,7 +199,9 @@ def _as_json(definition: Definition) -> dict[str, Any]:
     return definition.model_dump(mode="json")
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, Any]:
+def _own(rule: Rule) -> dict[str, Any]:
+    """Return what belongs to no version, as the audit log keeps it."""
+    values = {name: getattr(rule, name) for name in _OWN}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
