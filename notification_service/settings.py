@@ -187,6 +187,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
         "EventStatus": "notifications.events.models.EventStatus",
+        "StepStatus": "notifications.events.rules.models.StepStatus",
+        "LaneEnum": "notifications.records.states.Lane",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
     },
 }

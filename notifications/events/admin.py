@@ -62,7 +62,7 @@ class DeadLetterAdmin(LongList, ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("=topic", "=key", "reason")
     exclude = ("message_encrypted",)
-    actions = ("replay",)
+    actions = ("replay",)  # type: ignore[assignment]
 
     @admin.action(description="Take in again")
     def replay(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:

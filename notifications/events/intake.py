@@ -39,6 +39,11 @@ class Accepted:
     event: Happening | Event
     duplicate: bool
 
+    @property
+    def row(self) -> Event:
+        """The event as a row of the table."""
+        return self.event.as_event() if isinstance(self.event, Happening) else self.event
+
 
 _COLUMNS: Final = (
     ("id", "uuid"),
