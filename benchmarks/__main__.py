@@ -22,6 +22,7 @@ BENCHMARKS = {
     "S4": ("fairness", "run"),
     "S3": ("kills", "run"),
     "K1": ("kafka", "run"),
+    "R1": ("rules", "run"),
     "M1": ("memory", "run"),
 }
 #: What a benchmark needs that the service may not have yet: a channel.
