@@ -156,6 +156,7 @@ def seed(admin: Persona) -> set[str]:
         ("/api/v1/events/sources", {"name": "Parcels"}),
         ("/api/notifications/templates/", {"name": "Hi", "channel": "email", "content": content}),
         ("/api/v1/admin/lookups", {"type": "category", "value": "payroll", "label": "Payroll"}),
+        ("/api/v1/rules", {"name": "Large", "condition": "amount > 1000", "targetRoles": ["finance"]}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": path})
         assert answer.status_code == 201, answer.json()
