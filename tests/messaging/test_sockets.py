@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from messaging.services import presence
+from messaging.sockets.commands import HANDLERS
 from notification_service.lib.redis import attempt
 from notifications.inbox.socket.threads import in_thread
 from tenants.models import Role
@@ -37,6 +38,13 @@ def check(frame: dict[str, Any]) -> None:
     """Every frame is as the document says."""
     schema = PROTOCOL["components"]["messages"][frame["type"]]["payload"]
     jsonschema.validate(frame, {**schema, "components": PROTOCOL["components"]})
+
+
+def test_the_document_has_every_command() -> None:
+    told = {reference["$ref"].rpartition("/")[2] for reference in PROTOCOL["operations"]["command"]["messages"]}
+    assert told == set(HANDLERS)
+    events = {reference["$ref"].rpartition("/")[2] for reference in PROTOCOL["operations"]["event"]["messages"]}
+    assert told | events == set(PROTOCOL["components"]["messages"])
 
 
 class Client:
