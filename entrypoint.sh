@@ -36,10 +36,7 @@ beat)
     celery beat --pidfile= "$@"
     ;;
 consumer)
-    if ! python manage.py help consume_events >/dev/null 2>&1; then
-        echo "The role consumer needs the command consume_events, which this version does not have." >&2
-        exit 64
-    fi
+    : "${KAFKA_BOOTSTRAP_SERVERS:?must be host:port}"
     wait_for_database
     exec python manage.py consume_events "$@"
     ;;

@@ -32,7 +32,10 @@ from tenants.models import Plan, Tenant, TenantStatus
 from tenants.models.api_key import ApiKeyMode
 from tenants.permissions import API_KEY_SCOPES
 
-_TABLES = "notification_record, attempt, record_event, idempotency_key"
+_TABLES = (
+    "notification_record, attempt, record_event, idempotency_key, batch, batch_chunk, bulk_job, bulk_staged_row,"
+    " bulk_broken_row"
+)
 _NO_SETTINGS: Mapping[str, str] = {}
 
 

@@ -56,7 +56,10 @@ INSTALLED_APPS = [
     "notifications.recipients.apps.RecipientsConfig",
     "notifications.templates.apps.TemplatesConfig",
     "notifications.records.apps.RecordsConfig",
+    "notifications.batches.apps.BatchesConfig",
+    "notifications.campaigns.apps.CampaignsConfig",
     "notifications.inbox.apps.InboxConfig",
+    "notifications.events.apps.EventsConfig",
     "messaging.apps.MessagingConfig",
 ]
 
@@ -189,11 +192,21 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "RecordStatus": "notifications.records.states.Status",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
+        "Lane": "notifications.records.states.Lane",
+        "TemplateKind": "notifications.templates.models.Kind",
+        "ConversationKind": "messaging.models.ConversationKind",
+        "Priority": "notifications.inbox.models.Priority",
+        "LookupSource": ["system", "tenant"],
+        "BatchStatus": "notifications.batches.models.BatchStatus",
+        "JobStatus": "notifications.batches.models.JobStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
+        "EventStatus": "notifications.events.models.EventStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
+        "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },
 }
 # The longest request body in bytes; above it the answer is 413. Attachments come in base64, four octets for three.
+# Files of recipients have a limit of their own.
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=15 * 1024 * 1024)
 
 # --- The engine ---------------------------------------------------------------------------------------------------
@@ -206,17 +219,48 @@ LEASE_SECONDS: int = env.int("LEASE_SECONDS", default=30)
 TENANT_CONCURRENCY: int = env.int("TENANT_CONCURRENCY", default=4)
 DRAIN_CHUNK: int = env.int("DRAIN_CHUNK", default=500)
 SWEEP_SECONDS: float = env.float("SWEEP_SECONDS", default=5.0)
+# How many due records of a tenant's bulk lane campaigns let pile up: what a pause has to hold back at once.
+CAMPAIGN_LEAD: int = env.int("CAMPAIGN_LEAD", default=10_000)
 # How long a record of a lane may wait before it ends as failed/expired, when the caller does not say.
 LANE_DEADLINES = {
     "critical": timedelta(seconds=env.int("CRITICAL_DEADLINE_SECONDS", default=3600)),
     "normal": timedelta(seconds=env.int("NORMAL_DEADLINE_SECONDS", default=24 * 3600)),
     "bulk": timedelta(seconds=env.int("BULK_DEADLINE_SECONDS", default=72 * 3600)),
 }
+# Files of recipients: their length in bytes and in rows, and how long they and what was read from them are kept.
+BULK_MAX_BYTES: int = env.int("BULK_MAX_BYTES", default=100 * 1024 * 1024)
+BULK_MAX_ROWS: int = env.int("BULK_MAX_ROWS", default=1_000_000)
+BULK_RETENTION_DAYS: int = env.int("BULK_RETENTION_DAYS", default=14)
 IDEMPOTENCY_HOURS: int = env.int("IDEMPOTENCY_HOURS", default=24)
 # Months after which all records go, a whole month at a time; 0 keeps them. Tenants may choose shorter times.
 RETENTION_MONTHS: int = env.int("RETENTION_MONTHS", default=0)
 # Networks that tenants' hosts and URLs may point to although they are not public (on-premises mail servers), in CIDR.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
+
+# --- Events and Kafka ---------------------------------------------------------------------------------------------
+# host:port, comma-separated; empty: there is no Kafka, and everything else works.
+KAFKA_BOOTSTRAP_SERVERS: str = env.str("KAFKA_BOOTSTRAP_SERVERS", default="")
+KAFKA_TOPICS: list[str] = env.list("KAFKA_TOPICS", default=["hr-events", "auth-events", "billing-events", "app-events"])
+KAFKA_GROUP_ID: str = env.str("KAFKA_GROUP_ID", default="notification-service")
+KAFKA_OUT_TOPIC: str = env.str("KAFKA_OUT_TOPIC", default="notification-events")
+KAFKA_DEAD_LETTER_TOPIC: str = env.str("KAFKA_DEAD_LETTER_TOPIC", default="notification-dead-letters")
+# Messages that a consumer writes in one transaction.
+KAFKA_BATCH: int = env.int("KAFKA_BATCH", default=1000)
+# PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 …
+KAFKA_SECURITY_PROTOCOL: str = env.str("KAFKA_SECURITY_PROTOCOL", default="PLAINTEXT")
+KAFKA_SASL_MECHANISM: str = env.str("KAFKA_SASL_MECHANISM", default="")
+KAFKA_SASL_USERNAME: str = env.str("KAFKA_SASL_USERNAME", default="")
+KAFKA_SASL_PASSWORD: str = env.str("KAFKA_SASL_PASSWORD", default="")
+# Paths of PEM files.
+KAFKA_SSL_CA: str = env.str("KAFKA_SSL_CA", default="")
+KAFKA_SSL_CERTIFICATE: str = env.str("KAFKA_SSL_CERTIFICATE", default="")
+KAFKA_SSL_KEY: str = env.str("KAFKA_SSL_KEY", default="")
+# How many events deep notifications of ours may lead to each other.
+EVENT_MAX_DEPTH: int = env.int("EVENT_MAX_DEPTH", default=5)
+# Days after which events and dead letters are forgotten; 0 keeps them.
+EVENT_RETENTION_DAYS: int = env.int("EVENT_RETENTION_DAYS", default=90)
+
+# --- Sandbox and Celery -------------------------------------------------------------------------------------------
 # Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
 # Octets of all attachments of one email together, decoded.
 EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", default=10 * 1024 * 1024)
@@ -290,8 +334,18 @@ CELERY: dict[str, Any] = {
     "beat_schedule": {
         "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
+        "sweep-batches": {"task": "notifications.batches.tasks.sweep", "schedule": SWEEP_SECONDS},
+        "housekeep-batches": {"task": "notifications.batches.tasks.housekeep", "schedule": 600.0},
+        "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
         "inbox-wake": {"task": "notifications.inbox.tasks.wake_due", "schedule": INBOX_SWEEP_SECONDS},
         "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},
+        "sweep-events": {"task": "notifications.events.tasks.sweep", "schedule": SWEEP_SECONDS},
+        "housekeep-events": {"task": "notifications.events.tasks.housekeep", "schedule": 3600.0},
+        **(
+            {"publish-news": {"task": "notifications.events.tasks.publish", "schedule": 1.0}}
+            if KAFKA_BOOTSTRAP_SERVERS
+            else {}
+        ),
         "chat-notices": {"task": "messaging.tasks.send_notices", "schedule": 15.0},
         "chat-presence": {"task": "messaging.tasks.expire_presence", "schedule": 5.0},
         "chat-housekeep": {"task": "messaging.tasks.housekeep", "schedule": 3600.0},

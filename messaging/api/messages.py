@@ -12,11 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from messaging.api.shapes import (
+    ChatMessageChange,
+    ChatMessageOut,
     DirectMessageIn,
     HistoryOut,
-    MessageChange,
     MessageIn,
-    MessageOut,
     ReactionIn,
     ReactionSummary,
 )
@@ -40,7 +40,7 @@ class DirectMessage(TenantView):
         tags=["chat"],
         operation_id="messages_send",
         request=DirectMessageIn,
-        responses={201: MessageOut, 200: MessageOut},
+        responses={201: ChatMessageOut, 200: ChatMessageOut},
         examples=[
             OpenApiExample(
                 "A direct message",
@@ -80,7 +80,7 @@ class MessageList(TenantView):
         tags=["chat"],
         operation_id="chat_messages_send",
         request=MessageIn,
-        responses={201: MessageOut, 200: MessageOut},
+        responses={201: ChatMessageOut, 200: ChatMessageOut},
         examples=[
             OpenApiExample("Words", value={"text": "Lunch?", "client_message_id": "4cbe9a33"}, request_only=True)
         ],
@@ -124,14 +124,16 @@ class MessageDetail(TenantView):
 
     permissions = Permission.SELF
 
-    @extend_schema(tags=["chat"], operation_id="chat_messages_retrieve", responses=MessageOut)
+    @extend_schema(tags=["chat"], operation_id="chat_messages_retrieve", responses=ChatMessageOut)
     def get(self, request: Request, message_id: UUID) -> Response:
         return Response(history.get(self.caller, message_id))
 
-    @extend_schema(tags=["chat"], operation_id="chat_messages_edit", request=MessageChange, responses=MessageOut)
+    @extend_schema(
+        tags=["chat"], operation_id="chat_messages_edit", request=ChatMessageChange, responses=ChatMessageOut
+    )
     def patch(self, request: Request, message_id: UUID) -> Response:
         """Change the text of a message of yours."""
-        return Response(messages.edit(self.caller, message_id, self.valid(MessageChange)["text"]))
+        return Response(messages.edit(self.caller, message_id, self.valid(ChatMessageChange)["text"]))
 
     @extend_schema(tags=["chat"], operation_id="chat_messages_delete", responses={204: None})
     def delete(self, request: Request, message_id: UUID) -> Response:
@@ -153,7 +155,7 @@ class Reactions(TenantView):
         tags=["chat"],
         operation_id="chat_reactions_add",
         request=ReactionIn,
-        responses=MessageOut,
+        responses=ChatMessageOut,
         examples=[OpenApiExample("A thumb", value={"emoji": "👍"}, request_only=True)],
     )
     def post(self, request: Request, message_id: UUID) -> Response:

@@ -82,7 +82,7 @@ class ReactionSummary(serializers.Serializer[Any]):
     user_ids = serializers.ListField(child=serializers.CharField(), help_text="The first hundred.")
 
 
-class MessageOut(serializers.Serializer[Any]):
+class ChatMessageOut(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     conversation_id = serializers.UUIDField()
     seq = serializers.IntegerField()
@@ -110,7 +110,7 @@ class ConversationOut(serializers.Serializer[Any]):
     revision = serializers.IntegerField()
     participant_count = serializers.IntegerField()
     participants = ParticipantOut(many=True, help_text="The first ten.")
-    last_message = MessageOut(allow_null=True)
+    last_message = ChatMessageOut(allow_null=True)
     role = serializers.ChoiceField(choices=ParticipantRole.choices, allow_null=True)
     last_read_seq = serializers.IntegerField(allow_null=True)
     unread_count = serializers.IntegerField(allow_null=True)
@@ -135,7 +135,7 @@ class DirectMessageIn(MessageIn):
     recipient_id = serializers.CharField(max_length=MAX_USER_ID, help_text="The user id of whom it is for.")
 
 
-class MessageChange(serializers.Serializer[Any]):
+class ChatMessageChange(serializers.Serializer[Any]):
     text = serializers.CharField(max_length=MAX_TEXT, trim_whitespace=False)
 
 
@@ -152,7 +152,7 @@ class HistoryOut(serializers.Serializer[Any]):
     previous = serializers.URLField(allow_null=True, help_text="Older messages.")
     last_seq = serializers.IntegerField(help_text="Of the conversation.")
     revision = serializers.IntegerField(help_text="Of the conversation.")
-    results = MessageOut(many=True)
+    results = ChatMessageOut(many=True)
 
 
 class PresenceOut(serializers.Serializer[Any]):

@@ -26,7 +26,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
     """Return the services of a development installation, each after what it needs."""
     environment = setup.environment()
     local = setup.local
-    servers = [_server(server) for server in (setup.postgres, setup.redis) if server]
+    servers = [_server(server) for server in (setup.postgres, setup.redis, setup.kafka) if server]
     data = tuple(server.name for server in servers)
 
     def python(
@@ -71,6 +71,12 @@ def local_services(setup: LocalSetup) -> list[Service]:
             nice=BULK_NICE if queues == "bulk" else 0,
         )
 
+    # Without a Kafka there is nothing to read.
+    consumers = (
+        [python("consumer", "manage.py", "consume_events", needs=("seed", "sandbox"), settle=2.0)]
+        if environment.get("KAFKA_BOOTSTRAP_SERVERS")
+        else []
+    )
     return [
         *servers,
         python("sandbox", "-m", "sandbox", *place, needs=(), ready=sandbox_answers),
@@ -84,6 +90,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
         ),
         *(worker(name, queues, processes) for name, (queues, processes) in WORKERS.items()),
         python("beat", *celery, *beat, needs=("seed", "sandbox"), settle=2.0),
+        *consumers,
     ]
 
 

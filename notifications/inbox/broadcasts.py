@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from notification_service.lib.errors import ContentInvalid, InvalidInput, NotFound
@@ -139,6 +140,13 @@ def holders(broadcast_id: UUID) -> list[str]:
     """Return whose inboxes hold a broadcast."""
     rows = InboxMessage.objects.filter(broadcast_id=broadcast_id, deleted_at=None)
     return sorted(set(rows.values_list("user_id", flat=True)))
+
+
+def reception(broadcast_id: UUID) -> dict[str, int]:
+    """Return in how many inboxes a broadcast has been put so far, and in how many of them it was read."""
+    return InboxMessage.objects.filter(broadcast_id=broadcast_id).aggregate(
+        reached=Count("id"), read=Count("id", filter=Q(read_at__isnull=False))
+    )
 
 
 def mark_retracted(caller: Caller, broadcast_id: UUID) -> Broadcast:

@@ -46,9 +46,13 @@ class ServiceView(APIView):
         caller: Caller = self.request.auth  # type: ignore[assignment]
         return caller
 
+    def body_limit(self) -> int | None:
+        """Return how many octets a request may have; None for any number."""
+        return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # The parser reads the stream itself, past Django's own limit. A body of unknown length is read as empty (WSGI).
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        limit = self.body_limit()
         length = str(request.META.get("CONTENT_LENGTH") or "")
         if limit is not None and length.isdecimal() and int(length) > limit:
             raise RequestDataTooBig

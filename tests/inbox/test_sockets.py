@@ -24,8 +24,8 @@ from tenants.callers import system_caller
 from tenants.models import Membership, Role, Tenant, TenantStatus, User
 from tenants.tokens import issue_access_token, issue_platform_token
 from tests.conftest import Persona
-from tests.running_service import wait_until
 from tests.inbox.conftest import HEARTBEAT, Client, LiveServer, open_client, put, refused
+from tests.running_service import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live")]
 

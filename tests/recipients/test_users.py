@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import connection
 from rest_framework.test import APIClient
 
 from notification_service.lib.scope import platform_scope, tenant_scope
@@ -96,6 +99,26 @@ def test_one_person_per_email_and_external_id(
     answer = admin.client.post(USERS, {**ADA, **changes})
     assert (answer.status_code, answer.json()["code"], list(answer.json()["errors"])) == (409, "duplicate", [field])
     created(stranger)
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "back\\slash"])
+def test_metadata_may_hold_any_text(admin: Persona, text: str) -> None:
+    assert created(admin, metadata={"a": text})["metadata"] == {"a": text}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_of_many_at_once_gets_the_email(admin: Persona) -> None:
+    together = Barrier(4)
+
+    def create(number: int) -> int:
+        try:
+            together.wait(timeout=10)
+            return admin.client.post(USERS, {**ADA, "external_user_id": f"crm-{number}"}).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(create, range(4))) == [201, 409, 409, 409]
 
 
 def test_change_some_or_all(admin: Persona) -> None:

@@ -143,6 +143,10 @@ def test_who_may_not_be_written_to_is_skipped(admin: Persona, people: list[dict[
     body = send(admin, ["email", "push"], *named)
     assert reached(body) == [("email", "bob@example.com")]
     assert [each[3] for each in missed(body)] == ["not_active"] * 4 + ["no_device"]
+    by_device = {"channel": "push", "content": {"title": "Hi"}, "to": ["crm-1", "a-token"]}
+    body = admin.client.post(SEND, by_device).json()
+    assert (reached(body), missed(body)) == ([("push", "a-token")], [(0, "push", "crm-1", "not_active")])
+    assert rows(admin)[-1].user_id == ""
 
 
 def test_unknown_people_have_an_inbox_and_perhaps_devices(admin: Persona) -> None:
@@ -160,6 +164,7 @@ def test_unknown_people_have_an_inbox_and_perhaps_devices(admin: Persona) -> Non
         ({"role": 7}, "recipients.0.role"),
         ({"user_id": {"a": 1}}, "recipients.0.user_id"),
         ({"user_id": "x\x00"}, "recipients.0.user_id"),
+        ({"user_id": "x\x07"}, "recipients.0.user_id"),
         ({"external_user_id": "x" * 256}, "recipients.0.external_user_id"),
         ({"user_id": "nobody"}, "recipients.0"),
     ],
@@ -181,9 +186,9 @@ def test_another_tenants_people_are_unknown(admin: Persona, stranger: Persona, p
 # --- One record ---------------------------------------------------------------------------------------------------
 
 
-def record(persona: Persona, status: int = 201, **body: Any) -> dict[str, Any]:
+def record(persona: Persona, expected: int = 201, /, **body: Any) -> dict[str, Any]:
     answer = persona.client.post(RECORDS, {"channel": "email", "content": {"body": "Hi {{user.name}}"}, **body})
-    assert answer.status_code == status, answer.json()
+    assert answer.status_code == expected, answer.json()
     found: dict[str, Any] = answer.json()
     return found
 

@@ -71,12 +71,12 @@ async def enter(tenant_id: UUID, user_id: str, socket_id: str, *, kind: str = _S
     if before is not None and before < 0:
         whose = "You have" if before == -1 else "This tenant has"
         raise TooManyRequests(f"{whose} too many sockets open.", code="too_many_connections", retry_after=30)
-    return before == 0
+    return bool(before == 0)
 
 
 async def leave(tenant_id: UUID, user_id: str, socket_id: str, *, kind: str = _STREAMS) -> bool:
     """Count a socket out; return whether it was the person's last."""
-    return await _eval(_LEAVE, _keys(tenant_id, user_id, kind), socket_id, user_id) == 0
+    return bool(await _eval(_LEAVE, _keys(tenant_id, user_id, kind), socket_id, user_id) == 0)
 
 
 async def renew(tenant_id: UUID, sockets: Sequence[tuple[str, str]], *, kind: str = _STREAMS) -> None:

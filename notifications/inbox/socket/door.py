@@ -157,7 +157,7 @@ def refusals(callers: Sequence[Caller]) -> list[NotAuthenticated | PermissionDen
             )
             rows = cursor.fetchall()
     found = {id(caller): SignedIn(*row) for caller, row in zip(local, rows, strict=True)}
-    outside = {caller.tenant_id for caller in callers if id(caller) not in found}
+    outside = {caller.required_tenant_id() for caller in callers if id(caller) not in found}
     statuses = dict(Tenant.objects.filter(id__in=outside).values_list("id", "status")) if outside else {}
     return [_refusal(caller, found.get(id(caller)), statuses) for caller in callers]
 
