@@ -8,18 +8,19 @@ from typing import Any, Final
 from django.db.models import Q
 
 from notifications.events.models import Event
+from notifications.recipients.hooks import KnownAs
 
 _MOST: Final = 1000
 
 
-def forget_person(user_ids: Sequence[str]) -> None:
+def forget_person(known: KnownAs) -> None:
     """Blank what events say of a person (``recipients.hooks.on_erased``); that they happened stays."""
-    _about(user_ids).update(user_id="", payload={}, metadata={}, secrets_encrypted=None)
+    _about(known.user_ids).update(user_id="", payload={}, metadata={}, secrets_encrypted=None)
 
 
-def export_person(user_ids: Sequence[str]) -> dict[str, Any]:
+def export_person(known: KnownAs) -> dict[str, Any]:
     """Return the latest events about a person (``recipients.hooks.on_export``)."""
-    rows = _about(user_ids).order_by("-id").values("id", "type", "payload", "source", "received_at")[:_MOST]
+    rows = _about(known.user_ids).order_by("-id").values("id", "type", "payload", "source", "received_at")[:_MOST]
     return {"events": list(rows)}
 
 
