@@ -16,5 +16,5 @@ class CampaignsConfig(AppConfig):
         on_outcomes(after_outcomes)
         on_receipts(after_receipts)
         on_claimed(track_claimed)
-        on_erased(lambda known: erase_people(known.user_ids))
-        on_export(lambda known: export_people(known.user_ids))
+        on_erased(erase_people)
+        on_export(export_people)

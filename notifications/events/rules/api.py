@@ -18,7 +18,7 @@ from notifications.events.rules.conditions import compile_condition
 from notifications.events.rules.definition import read_definition
 from notifications.events.rules.matching import ActiveRule
 from notifications.events.rules.models import Rule, Step
-from notifications.records.api import JsonObject
+from tenants.api.fields import JsonObject
 from tenants.api.pagination import PageOrCursorPagination
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
