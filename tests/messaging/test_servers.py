@@ -20,8 +20,8 @@ from tests.conftest import Persona
 from tests.inbox.conftest import LiveServer
 from tests.inbox.conftest import _server as _server
 from tests.inbox.conftest import server as server
+from tests.messaging.clients import Client, token_of
 from tests.messaging.conftest import history, id_of, make_group
-from tests.messaging.test_sockets import Client, token_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live")]
 SECONDS = 30.0
