@@ -17,11 +17,15 @@ from benchmarks.stage import BenchmarkFailed
 #: Benchmarks by name: module and function. Modules are loaded when Django is: they need the service's models.
 BENCHMARKS = {
     "I1": ("intake", "run"),
+    "I2": ("bulk_csv", "run"),
     "S1": ("campaign", "run_mail"),
     "S2": ("campaign", "run_text"),
     "S4": ("fairness", "run"),
     "S3": ("kills", "run"),
+    "K1": ("kafka", "run"),
     "M1": ("memory", "run"),
+    "W1": ("sockets", "run_messages"),
+    "W2": ("sockets", "run_idle"),
 }
 #: What a benchmark needs that the service may not have yet: a channel.
 _NEEDS_CHANNEL = {"S2": "sms"}

@@ -14,3 +14,4 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 if os.environ.get("KEEP_DATABASE_CONNECTION", "1") == "1":
     app.conf.CELERY_DB_REUSE_MAX = 1_000_000
 app.autodiscover_tasks(["benchmarks.baselines"])
+app.autodiscover_tasks(["benchmarks.baselines"], related_name="imports")

@@ -138,10 +138,7 @@ class UserList(TenantView):
 
     @extend_schema(operation_id="users_list", responses=UserOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = UserFilter(request.query_params, queryset=Recipient.objects.filter(deleted_at=None), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, UserOut)
+        return self.paginated(self.filtered(Recipient.objects.filter(deleted_at=None)), UserOut)
 
     @extend_schema(
         operation_id="users_create",

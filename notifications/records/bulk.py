@@ -59,6 +59,7 @@ class Row:
     metadata: Mapping[str, Any] | None = None
     template_version_id: UUID | None = None
     due_at: datetime | None = None
+    event_id: UUID | None = None
     #: Why it must not be sent, where that is known already (a preference, a frequency cap); it is written all the same.
     withheld: str = ""
 
@@ -73,12 +74,13 @@ class Written:
 
 # A row whose address is suppressed becomes a record too, with its reason. ``unsubscribed`` does not hold on the
 # critical lane (see ``suppressions.holds``).
+_GIVEN = """
+SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS b(
+    id uuid, recipient text, suppression_key text, context jsonb, user_id text, locale text, content jsonb,
+    metadata jsonb, category text, template_version_id uuid, due_at timestamptz, event_id uuid, withheld text)
+"""
 _WRITE = """
-WITH batch AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS b(
-        id uuid, recipient text, suppression_key text, context jsonb, user_id text, locale text, content jsonb,
-        metadata jsonb, category text, template_version_id uuid, due_at timestamptz, withheld text)
-),
+WITH batch AS MATERIALIZED ({source}),
 barred AS MATERIALIZED (
     SELECT DISTINCT ON (b.id) b.id, s.reason FROM batch AS b JOIN suppression AS s
         ON s.tenant_id = %(tenant)s AND s.channel = %(channel)s AND s.address = b.suppression_key
@@ -90,16 +92,17 @@ written AS (
     INSERT INTO notification_record (
         id, tenant_id, channel, recipient, user_id, content, template_version_id, locale, context, metadata, lane, mode,
         status, delivery_state, failure_reason, provider_response, provider, provider_message_id, retry_count,
-        max_retries, attempt_count, lost_count, due_at, expires_at, campaign_id, batch_id, event_id, created_by,
-        created_at, updated_at)
+        max_retries, attempt_count, lost_count, due_at, scheduled_at, expires_at, campaign_id, batch_id, event_id,
+        created_by, created_at, updated_at)
     SELECT b.id, %(tenant)s, %(channel)s, b.recipient, b.user_id, coalesce(b.content, %(content)s::jsonb),
         coalesce(b.template_version_id, %(template_version_id)s), b.locale, b.context,
         coalesce(b.metadata, %(metadata)s::jsonb), %(lane)s, %(mode)s,
         CASE WHEN b.withheld <> '' OR s.id IS NOT NULL THEN 'suppressed' ELSE %(status)s END, 'none',
         CASE WHEN b.withheld <> '' OR s.id IS NOT NULL THEN 'suppressed' ELSE '' END,
         coalesce(s.reason, b.withheld), '', '', 0, %(max_retries)s, 0, 0, coalesce(b.due_at, %(due_at)s),
-        %(expires_at)s + (coalesce(b.due_at, %(due_at)s) - %(due_at)s), %(campaign_id)s, %(batch_id)s, %(event_id)s,
-        %(created_by)s, now(), now()
+        CASE WHEN %(status)s = 'scheduled' THEN coalesce(b.due_at, %(due_at)s) END,
+        %(expires_at)s + (coalesce(b.due_at, %(due_at)s) - %(due_at)s), %(campaign_id)s, %(batch_id)s,
+        coalesce(b.event_id, %(event_id)s), %(created_by)s, now(), now()
     FROM batch AS b LEFT JOIN barred AS s ON s.id = b.id
     ON CONFLICT (id) DO NOTHING
     RETURNING id, status
@@ -116,12 +119,28 @@ def write_rows(shared: Shared, rows: Sequence[Row]) -> Written:
     """
     if not rows:
         return Written(0, 0)
+    given = orjson.dumps([_as_json(shared.channel, row) for row in rows]).decode()
+    return _write(shared, _GIVEN, {"rows": given})
+
+
+def write_selected(shared: Shared, select: str, parameters: Mapping[str, Any]) -> Written:
+    """Like ``write_rows``, for rows that stand in a table: they do not leave the database.
+
+    ``select`` is a statement of ours, with named parameters, that yields the columns of ``_GIVEN``: ``id, recipient,
+    suppression_key, context, user_id, locale, content, metadata, category, template_version_id, due_at, event_id,
+    withheld``.
+    Null means what None means in ``Row``; ``suppression_key``, ``context`` and ``withheld`` are never null.
+    """
+    return _write(shared, select, parameters)
+
+
+def _write(shared: Shared, source: str, parameters: Mapping[str, Any]) -> Written:
     tenant_id = current_tenant_id()
     with connection.cursor() as cursor:
         cursor.execute(
-            _WRITE,
+            _WRITE.format(source=source),
             {
-                "rows": orjson.dumps([_as_json(shared.channel, row) for row in rows]).decode(),
+                **parameters,
                 "tenant": tenant_id,
                 "channel": shared.channel,
                 "content": orjson.dumps(shared.content).decode(),
@@ -161,5 +180,6 @@ def _as_json(channel: str, row: Row) -> dict[str, Any]:
         "category": None if row.metadata is None else category_of(row.metadata),
         "template_version_id": row.template_version_id,
         "due_at": row.due_at,
+        "event_id": row.event_id,
         "withheld": row.withheld[:255],
     }

@@ -178,11 +178,9 @@ class TemplateList(TenantView):
 
     @extend_schema(responses=TemplateOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = TemplateFilter(request.query_params, queryset=services.templates(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
+        found = self.filtered(services.templates())
         # The tenant's own come first.
-        return self.paginated(filters.qs.order_by("-source", "-id"), TemplateOut)
+        return self.paginated(found.order_by("-source", "-id"), TemplateOut)
 
     @extend_schema(
         request=TemplateIn,

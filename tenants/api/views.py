@@ -13,7 +13,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django_filters import FilterSet
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -46,9 +48,13 @@ class ServiceView(APIView):
         caller: Caller = self.request.auth  # type: ignore[assignment]
         return caller
 
+    def body_limit(self) -> int | None:
+        """Return how many octets a request may have; None for any number."""
+        return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # The parser reads the stream itself, past Django's own limit. A body of unknown length is read as empty (WSGI).
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        limit = self.body_limit()
         length = str(request.META.get("CONTENT_LENGTH") or "")
         if limit is not None and length.isdecimal() and int(length) > limit:
             raise RequestDataTooBig
@@ -68,6 +74,8 @@ class TenantView(ServiceView):
     handler raises.
     """
 
+    #: What a list can be filtered by; the API's schema shows it.
+    filterset_class: ClassVar[type[FilterSet]]
     _scope: ExitStack
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -86,6 +94,14 @@ class TenantView(ServiceView):
         if current_scope() is not None:  # an error before the scope has nothing to roll back
             transaction.set_rollback(True)
         return super().handle_exception(exc)
+
+    def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows that the query asks for (``filterset_class``). Raises ``ValidationError`` by parameter."""
+        filters = self.filterset_class(self.request.query_params, queryset=rows, request=self.request)
+        if not filters.is_valid():
+            raise ValidationError(filters.errors)
+        found: QuerySet[Any] = filters.qs
+        return found
 
     def paginated(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]]) -> Response:
         """Return one page of rows, as the query asks (``page``, ``page_size``, ``cursor``)."""
