@@ -202,6 +202,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
         "EventStatus": "notifications.events.models.EventStatus",
         "TemplateSource": "notifications.templates.models.Source",
+        "StepStatus": "notifications.events.rules.models.StepStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
         "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },

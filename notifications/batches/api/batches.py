@@ -18,7 +18,7 @@ from notifications.records.idempotency import Answer, answer_once, fingerprint_o
 from notifications.records.models import NotificationRecord
 from notifications.records.representation import for_lists
 from notifications.records.states import Lane
-from tenants.api.fields import JsonObject, SmallObject
+from tenants.api.fields import SmallObject
 from tenants.api.pagination import Cursor
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
@@ -45,7 +45,7 @@ class DefaultsIn(serializers.Serializer[Any]):
     """Fields that an item may have itself; here they are those of every item that has not."""
 
     channel = serializers.CharField(max_length=32, required=False)
-    content = JsonObject(required=False, help_text="The words; their fields depend on the channel.")
+    content = SmallObject(required=False, help_text="The words; their fields depend on the channel.")
     template = serializers.CharField(max_length=255, required=False, help_text="A template's key, instead of content.")
     context = SmallObject(required=False, help_text="Values for the placeholders; an item's own win.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept with each notification, never sent.")

@@ -104,12 +104,10 @@ class CampaignDetail(TenantView):
     def get(self, request: Request, campaign_id: UUID) -> Response:
         return Response(shapes.CampaignOut(services.get_campaign(campaign_id)).data)
 
-    @extend_schema(
-        operation_id="campaigns_update", request=shapes.CampaignChange(partial=True), responses=shapes.CampaignOut
-    )
+    @extend_schema(operation_id="campaigns_update", request=shapes.CampaignChange, responses=shapes.CampaignOut)
     def patch(self, request: Request, campaign_id: UUID) -> Response:
         """Change a campaign that is a draft or scheduled."""
-        changes = _plain(self.valid(shapes.CampaignChange, partial=True))
+        changes = _plain(self.valid(shapes.CampaignChange))
         return Response(shapes.CampaignOut(services.edit_campaign(self.caller, campaign_id, changes)).data)
 
     @extend_schema(operation_id="campaigns_delete", responses={204: None})
