@@ -18,7 +18,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --
 WORKDIR /app
 COPY --from=builder /venv /venv
 COPY . .
-RUN python -m compileall -q /venv notification_service notifications tenants \
+RUN python -m compileall -q /venv messaging notification_service notifications tenants \
     && LOG_DIR=/tmp DJANGO_SECRET_KEY=only-for-this-build python manage.py collectstatic --noinput --verbosity 0 \
     && rm -rf /tmp/*
 USER 10001:10001

@@ -23,7 +23,8 @@ web)
     fi
     # X-Forwarded-For is the service's own business (TRUSTED_PROXIES).
     exec python -m uvicorn notification_service.asgi:application --host "${HOST:-0.0.0.0}" --port "${PORT:-3001}" \
-        --no-proxy-headers --no-server-header --no-access-log --timeout-graceful-shutdown 20 "$@"
+        --no-proxy-headers --no-server-header --no-access-log --timeout-graceful-shutdown 20 \
+        --ws-max-size 65536 --ws-per-message-deflate false "$@"
     ;;
 worker)
     wait_for_database
@@ -35,10 +36,7 @@ beat)
     celery beat --pidfile= "$@"
     ;;
 consumer)
-    if ! python manage.py help consume_events >/dev/null 2>&1; then
-        echo "The role consumer needs the command consume_events, which this version does not have." >&2
-        exit 64
-    fi
+    : "${KAFKA_BOOTSTRAP_SERVERS:?must be host:port}"
     wait_for_database
     exec python manage.py consume_events "$@"
     ;;

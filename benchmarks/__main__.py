@@ -22,7 +22,11 @@ BENCHMARKS = {
     "S2": ("campaign", "run_text"),
     "S4": ("fairness", "run"),
     "S3": ("kills", "run"),
+    "K1": ("kafka", "run"),
+    "R1": ("rules", "run"),
     "M1": ("memory", "run"),
+    "W1": ("sockets", "run_messages"),
+    "W2": ("sockets", "run_idle"),
 }
 #: What a benchmark needs that the service may not have yet: a channel.
 _NEEDS_CHANNEL = {"S2": "sms"}

@@ -195,6 +195,7 @@ def start_web(stage: Stage, *, processes: int = 1) -> tuple[Program, int]:
     """Start the service's web server; return it and its port."""
     (port,) = free_ports(1)
     bind = ["--host=127.0.0.1", f"--port={port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
+    bind += ["--ws-max-size=65536", "--ws-per-message-deflate=false"]
     program = stage.start(
         f"web-{processes}",
         *("-m", "uvicorn", "notification_service.asgi:application", *bind, f"--workers={processes}"),

@@ -235,6 +235,7 @@ def _use_sink(service: Service, sink: SinkClient) -> None:
         "port": sink.port,
         "security": "none",
         "from_email": "soak@acme.example",
+        "password": "soak",
         "timeout": 2,
     }
     demo = service.demo["base_url"]

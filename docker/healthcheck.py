@@ -10,11 +10,10 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import redis
 
-_BEAT_SILENCE_SECONDS = 30
+_SILENCE_SECONDS = 30
 
 
 def web() -> bool:
@@ -36,17 +35,21 @@ def worker() -> bool:
 
 def beat() -> bool:
     """Beat was heard of lately (it says so in Redis at every tick)."""
+    return _heard_of("beat")
+
+
+def _heard_of(part: str) -> bool:
     with redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=5, socket_connect_timeout=5) as client:
         try:
-            heard = client.get("heartbeat:beat")
+            heard = client.get(f"heartbeat:{part}")
         except redis.RedisError:
             return False
-    return isinstance(heard, bytes) and time.time() - float(heard) < _BEAT_SILENCE_SECONDS
+    return isinstance(heard, bytes) and time.time() - float(heard) < _SILENCE_SECONDS
 
 
 def consumer() -> bool:
-    """The process is there (what it has read is in the metrics)."""
-    return any(b"consume_events" in path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+    """A consumer was heard of lately (it says so in Redis every second)."""
+    return _heard_of("consumer")
 
 
 def _get(port: int, path: str, host: str) -> bool:

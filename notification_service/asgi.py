@@ -16,10 +16,15 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notification_service.settings")
 get_asgi_application()  # loads the apps
 
+from messaging.sockets import routing as chat_sockets  # noqa: E402 - needs the apps
+from messaging.sockets.commands import hub as chat_hub  # noqa: E402 - needs the apps
 from notification_service.alerts import Watcher  # noqa: E402 - needs the apps
 from notification_service.checks import refuse_unsafe_settings  # noqa: E402 - needs the apps
 from notification_service.lib.asgi import Application, FastDoors  # noqa: E402 - needs the settings
 from notification_service.wsgi import application as wsgi_application  # noqa: E402 - needs the apps
+from notifications.inbox.socket import routing as inbox_sockets  # noqa: E402 - needs the apps
+from notifications.inbox.socket.application import hub  # noqa: E402 - needs the apps
+from notifications.inbox.socket.door import hide_secrets  # noqa: E402 - needs the apps
 from notifications.records.door import RecordsDoor  # noqa: E402 - needs the apps
 
 refuse_unsafe_settings()
@@ -32,7 +37,7 @@ http = FastDoors(
     {"/api/notifications/records/": records_door},
     cast("Application", WSGIMiddleware(cast("Any", wsgi_application), workers=_THREADS)),
 )
-websocket = URLRouter([])
+websocket = URLRouter([*inbox_sockets.urlpatterns, *chat_sockets.urlpatterns, inbox_sockets.nowhere])
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -40,10 +45,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await http(scope, receive, send)
     elif scope["type"] == "websocket":
-        try:
-            await websocket(scope, receive, send)
-        except ValueError:  # no such address
-            await send({"type": "websocket.close", "code": 4404})
+        hide_secrets(scope)
+        await websocket(scope, receive, send)
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
 
@@ -57,4 +60,6 @@ async def _lifespan(receive: Any, send: Any) -> None:
         if message["type"] == "lifespan.shutdown":
             watcher.stop()
             await records_door.close()
+            await hub().stop()
+            await chat_hub().stop()
             return

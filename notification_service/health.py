@@ -24,6 +24,7 @@ from tenants.api.views import ServiceView
 #: Beat ticks at least every five seconds, and each sweep makes a worker heard of.
 _BEAT_SILENCE = 20.0
 _WORKER_SILENCE = 15.0 + 3 * settings.SWEEP_SECONDS
+_CONSUMER_SILENCE = 30.0
 _PARTITIONS_AHEAD_DAYS = 7
 
 
@@ -54,6 +55,11 @@ def check_beat() -> str:
     return _heard_of("beat", _BEAT_SILENCE)
 
 
+def check_consumer() -> str:
+    """A consumer of events has been heard of lately."""
+    return _heard_of("consumer", _CONSUMER_SILENCE)
+
+
 def check_partitions() -> str:
     """There is room for the records of the next days."""
     for table in PARTITIONED:
@@ -79,6 +85,7 @@ CHECKS: Mapping[str, Callable[[], str]] = {
     "worker": check_worker,
     "beat": check_beat,
     "partitions": check_partitions,
+    **({"consumer": check_consumer} if settings.KAFKA_BOOTSTRAP_SERVERS else {}),
 }
 
 _pool = ThreadPoolExecutor(max_workers=len(CHECKS), thread_name_prefix="health")

@@ -32,6 +32,7 @@ from notification_service.lib.request_context import current_request
 from notification_service.lib.scope import platform_scope
 from notifications.credentials.circuit import circuits_of
 from notifications.credentials.models import Credential, CredentialStatus
+from notifications.events import lag
 from notifications.records.backlog import backlog
 from notifications.records.counters import outcome_counts
 from notifications.records.tasks import PARTITIONED
@@ -39,7 +40,7 @@ from tenants.api.permissions import PUBLIC
 from tenants.api.views import ServiceView
 
 Source = Callable[[], Iterator[Metric]]
-_HEARTBEATS: Final = ("worker", "beat")
+_HEARTBEATS: Final = ("worker", "beat", *(["consumer"] if settings.KAFKA_BOOTSTRAP_SERVERS else []))
 
 
 def queues() -> Iterator[Metric]:
@@ -112,8 +113,21 @@ def heartbeats() -> Iterator[Metric]:
     yield family
 
 
+def kafka() -> Iterator[Metric]:
+    """What consumers have read, and how far they are behind."""
+    behind = GaugeMetricFamily("notifications_kafka_lag", "Messages still to be read.", labels=["topic", "partition"])
+    for place, count in sorted(lag.lags().items()):
+        behind.add_metric(list(place), count)
+    read = CounterMetricFamily(
+        "notifications_kafka_messages", "Messages read, by what became of them.", labels=["kind"]
+    )
+    for kind, count in sorted(lag.counts().items()):
+        read.add_metric([kind], count)
+    yield from (behind, read)
+
+
 _FROM_DATABASE: Final[tuple[Source, ...]] = (queues, accepted, partitions, circuits)
-_FROM_REDIS: Final[tuple[Source, ...]] = (outcomes, heartbeats)
+_FROM_REDIS: Final[tuple[Source, ...]] = (outcomes, heartbeats, kafka)
 
 
 class ServiceCollector(Collector):

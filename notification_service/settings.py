@@ -57,6 +57,10 @@ INSTALLED_APPS = [
     "notifications.templates.apps.TemplatesConfig",
     "notifications.records.apps.RecordsConfig",
     "notifications.batches.apps.BatchesConfig",
+    "notifications.campaigns.apps.CampaignsConfig",
+    "notifications.inbox.apps.InboxConfig",
+    "notifications.events.apps.EventsConfig",
+    "messaging.apps.MessagingConfig",
 ]
 
 MIDDLEWARE = [
@@ -182,13 +186,25 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
     "ENUM_NAME_OVERRIDES": {
+        "ChatMessageType": "messaging.models.MessageType",
+        "ChatSendableType": "messaging.api.shapes.SENDABLE",
+        "PresenceStatus": "messaging.services.presence.STATUSES",
         "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "RecordStatus": "notifications.records.states.Status",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
+        "Lane": "notifications.records.states.Lane",
+        "TemplateKind": "notifications.templates.models.Kind",
+        "ConversationKind": "messaging.models.ConversationKind",
+        "Priority": "notifications.inbox.models.Priority",
+        "LookupSource": ["system", "tenant"],
         "BatchStatus": "notifications.batches.models.BatchStatus",
         "JobStatus": "notifications.batches.models.JobStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
+        "EventStatus": "notifications.events.models.EventStatus",
+        "TemplateSource": "notifications.templates.models.Source",
+        "StepStatus": "notifications.events.rules.models.StepStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
+        "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },
 }
 # The longest request body in bytes; above it the answer is 413. Attachments come in base64, four octets for three.
@@ -205,6 +221,8 @@ LEASE_SECONDS: int = env.int("LEASE_SECONDS", default=30)
 TENANT_CONCURRENCY: int = env.int("TENANT_CONCURRENCY", default=4)
 DRAIN_CHUNK: int = env.int("DRAIN_CHUNK", default=500)
 SWEEP_SECONDS: float = env.float("SWEEP_SECONDS", default=5.0)
+# How many due records of a tenant's bulk lane campaigns let pile up: what a pause has to hold back at once.
+CAMPAIGN_LEAD: int = env.int("CAMPAIGN_LEAD", default=10_000)
 # How long a record of a lane may wait before it ends as failed/expired, when the caller does not say.
 LANE_DEADLINES = {
     "critical": timedelta(seconds=env.int("CRITICAL_DEADLINE_SECONDS", default=3600)),
@@ -220,11 +238,70 @@ IDEMPOTENCY_HOURS: int = env.int("IDEMPOTENCY_HOURS", default=24)
 RETENTION_MONTHS: int = env.int("RETENTION_MONTHS", default=0)
 # Networks that tenants' hosts and URLs may point to although they are not public (on-premises mail servers), in CIDR.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
+
+# --- Events and Kafka ---------------------------------------------------------------------------------------------
+# host:port, comma-separated; empty: there is no Kafka, and everything else works.
+KAFKA_BOOTSTRAP_SERVERS: str = env.str("KAFKA_BOOTSTRAP_SERVERS", default="")
+KAFKA_TOPICS: list[str] = env.list("KAFKA_TOPICS", default=["hr-events", "auth-events", "billing-events", "app-events"])
+KAFKA_GROUP_ID: str = env.str("KAFKA_GROUP_ID", default="notification-service")
+KAFKA_OUT_TOPIC: str = env.str("KAFKA_OUT_TOPIC", default="notification-events")
+KAFKA_DEAD_LETTER_TOPIC: str = env.str("KAFKA_DEAD_LETTER_TOPIC", default="notification-dead-letters")
+# Messages that a consumer writes in one transaction.
+KAFKA_BATCH: int = env.int("KAFKA_BATCH", default=1000)
+# PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 …
+KAFKA_SECURITY_PROTOCOL: str = env.str("KAFKA_SECURITY_PROTOCOL", default="PLAINTEXT")
+KAFKA_SASL_MECHANISM: str = env.str("KAFKA_SASL_MECHANISM", default="")
+KAFKA_SASL_USERNAME: str = env.str("KAFKA_SASL_USERNAME", default="")
+KAFKA_SASL_PASSWORD: str = env.str("KAFKA_SASL_PASSWORD", default="")
+# Paths of PEM files.
+KAFKA_SSL_CA: str = env.str("KAFKA_SSL_CA", default="")
+KAFKA_SSL_CERTIFICATE: str = env.str("KAFKA_SSL_CERTIFICATE", default="")
+KAFKA_SSL_KEY: str = env.str("KAFKA_SSL_KEY", default="")
+# How many events deep notifications of ours may lead to each other.
+EVENT_MAX_DEPTH: int = env.int("EVENT_MAX_DEPTH", default=5)
+# Days after which events and dead letters are forgotten; 0 keeps them.
+EVENT_RETENTION_DAYS: int = env.int("EVENT_RETENTION_DAYS", default=90)
+
+# --- Sandbox and Celery -------------------------------------------------------------------------------------------
 # Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
 # Octets of all attachments of one email together, decoded.
 EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", default=10 * 1024 * 1024)
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
+
+# --- Inbox and live sockets ---------------------------------------------------------------------------------------
+# Snoozes and lives of messages end at most so many seconds late in inboxes that nobody looks at.
+INBOX_SWEEP_SECONDS: float = env.float("INBOX_SWEEP_SECONDS", default=10.0)
+# Days after which messages leave the inbox, read or not; 0 keeps them.
+INBOX_RETENTION_DAYS: int = env.int("INBOX_RETENTION_DAYS", default=180)
+# The longest sound that may be uploaded, in bytes.
+SOUND_MAX_BYTES: int = env.int("SOUND_MAX_BYTES", default=1024 * 1024)
+# The Redis channel that carries news to the sockets; installations that share a Redis need one each.
+LIVE_CHANNEL: str = env.str("LIVE_CHANNEL", default="notifications:live")
+# Every socket gets a heartbeat so often; it heals what Redis lost.
+LIVE_HEARTBEAT_SECONDS: float = env.float("LIVE_HEARTBEAT_SECONDS", default=25.0)
+# Sockets that may be open at once: of one person, of one tenant.
+LIVE_SOCKETS_PER_USER: int = env.int("LIVE_SOCKETS_PER_USER", default=20)
+LIVE_SOCKETS_PER_TENANT: int = env.int("LIVE_SOCKETS_PER_TENANT", default=50_000)
+# Origins (https://crm.example) whose pages may open sockets besides ours and those of CORS_ALLOWED_ORIGINS; * is any.
+LIVE_ALLOWED_ORIGINS: list[str] = env.list("LIVE_ALLOWED_ORIGINS", default=[])
+
+# --- Chat ---------------------------------------------------------------------------------------------------------
+# The Redis channel that carries chat to the sockets; installations that share a Redis need one each.
+CHAT_CHANNEL: str = env.str("CHAT_CHANNEL", default="notifications:chat")
+# Messages that somebody has not read after so many minutes become a notification.
+CHAT_NOTICE_MINUTES: float = env.float("CHAT_NOTICE_MINUTES", default=10.0)
+# How long somebody who is not heard of counts as here, in seconds.
+CHAT_PRESENCE_SECONDS: float = env.float("CHAT_PRESENCE_SECONDS", default=45.0)
+# People in one conversation, and octets of one file, at most.
+CHAT_MAX_PARTICIPANTS: int = env.int("CHAT_MAX_PARTICIPANTS", default=1_000)
+CHAT_MAX_FILE_BYTES: int = env.int("CHAT_MAX_FILE_BYTES", default=10_000_000)
+# The largest picture that is opened, in pixels: a small file can be an enormous picture.
+CHAT_MAX_IMAGE_PIXELS: int = env.int("CHAT_MAX_IMAGE_PIXELS", default=40_000_000)
+# How long the address of a file is good for, in seconds.
+CHAT_FILE_URL_SECONDS: int = env.int("CHAT_FILE_URL_SECONDS", default=300)
+# A ClamAV daemon (clamd) that files are shown to, as host:port; empty: none.
+CLAMAV_ADDRESS: str = env.str("CLAMAV_ADDRESS", default="")
 
 CELERY: dict[str, Any] = {
     "broker_url": REDIS_URL,
@@ -269,6 +346,19 @@ CELERY: dict[str, Any] = {
             "schedule": 600.0,
             "options": {"queue": "bulk"},
         },
+        "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
+        "inbox-wake": {"task": "notifications.inbox.tasks.wake_due", "schedule": INBOX_SWEEP_SECONDS},
+        "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},
+        "sweep-events": {"task": "notifications.events.tasks.sweep", "schedule": SWEEP_SECONDS},
+        "housekeep-events": {"task": "notifications.events.tasks.housekeep", "schedule": 3600.0},
+        **(
+            {"publish-news": {"task": "notifications.events.tasks.publish", "schedule": 1.0}}
+            if KAFKA_BOOTSTRAP_SERVERS
+            else {}
+        ),
+        "chat-notices": {"task": "messaging.tasks.send_notices", "schedule": 15.0},
+        "chat-presence": {"task": "messaging.tasks.expire_presence", "schedule": 5.0},
+        "chat-housekeep": {"task": "messaging.tasks.housekeep", "schedule": 3600.0},
     },
 }
 

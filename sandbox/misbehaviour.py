@@ -12,11 +12,13 @@ from aiohttp import web
 
 SLOW = 5.0  # seconds
 HANG = 120.0  # seconds, and then the connection is closed
+HALF_CLOSED = 5.0  # seconds, and then the other half is closed as well
 DEFAULT_FAILURES = 2
 _REMEMBERED = 10_000
 
-#: ``drop``: the connection is closed and nothing is kept; ``lost``: the message is kept, and its answer is lost.
-Way = Literal["", "slow", "hang", "drop", "lost", "html", "garbage", "redirect"]
+#: ``drop``: the connection is closed and nothing is kept; ``half_close``: our end of it is, and we go on listening;
+#: ``lost``: the message is kept, and its answer is lost.
+Way = Literal["", "slow", "hang", "drop", "half_close", "lost", "html", "garbage", "redirect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Behaviour:
     """One row of a vendor's table of magic recipients.
 
     ``status``, ``code`` and ``message`` are a refusal in the vendor's own form; ``failures`` limits how often in a row
-    it is given. ``receipt`` is the outcome that is reported after an acceptance, with ``receipt_code``.
+    it is given, or the ``way`` taken. ``receipt`` is the outcome that is reported after an acceptance, with
+    ``receipt_code``.
     """
 
     effect: str
@@ -47,6 +50,11 @@ async def act(request: web.Request, behaviour: Behaviour) -> web.Response | None
             await asyncio.sleep(HANG)
             return hang_up(request)
         case "drop":
+            return hang_up(request)
+        case "half_close":
+            if request.transport is not None:
+                request.transport.write_eof()
+            await asyncio.sleep(HALF_CLOSED)
             return hang_up(request)
         case "html":
             page = "<html><head><title>500 Internal Server Error</title></head><body><h1>Oops</h1></body></html>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tenants import audit, limits
+from tenants import audit, branding, limits
 from tenants.callers import Caller
 from tenants.models import Tenant
 
@@ -40,5 +40,6 @@ def update(caller: Caller, *, settings: Mapping[str, Any] | None = None, **chang
     tenant.settings = {**tenant.settings, **chosen}
     tenant.save(update_fields=[*changes.keys() & set(EDITABLE), "settings", "updated_at"])
     limits.forget(tenant.id)
+    branding.forget(tenant.id)
     audit.record(caller, "tenant.updated", "tenant", tenant.id, before=before, after={**changes, **chosen})
     return tenant

@@ -19,7 +19,7 @@ from notification_service import asgi
 from notification_service.alerts import Watcher, examine_queues
 from notification_service.lib import redis as lib_redis
 from notification_service.lib.heartbeat import beat
-from notification_service.lib.ids import new_id
+from notification_service.lib.ids import id_floor, new_id
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
 from notifications.records.models import NotificationRecord
@@ -206,6 +206,19 @@ def test_messages_that_nobody_sends(
     watcher.check()
     watcher.check()
     assert [mail.subject for mail in mailoutbox] == ["Not working: queue bulk"]
+
+
+@pytest.mark.parametrize(("lane", "fine"), [("bulk", True), ("normal", False)])
+def test_a_long_campaign_that_is_being_sent_is_no_trouble(
+    tenant: Tenant, settings: Settings, lane: str, fine: bool
+) -> None:
+    settings.QUEUE_AGE_ALERT_SECONDS = 60
+    waiting(tenant, lane, timedelta(minutes=-30))
+    lease = {"status": "sending", "lease_until": timezone.now() + timedelta(seconds=30)}
+    waiting(tenant, lane, timedelta(0), **lease, lease_token=id_floor(timezone.now() - timedelta(minutes=5)))
+    assert not examine_queues()[f"queue {lane}"]["ok"]
+    waiting(tenant, lane, timedelta(0), **lease, lease_token=id_floor(timezone.now() - timedelta(seconds=5)))
+    assert examine_queues()[f"queue {lane}"]["ok"] is fine
 
 
 def watchers_at_work() -> list[threading.Thread]:

@@ -29,7 +29,7 @@ DOCUMENTS = sorted(
 OF_THE_SERVICE = [path for path in DOCUMENTS if path.name != "sandbox.md"]
 SOURCES = [
     path
-    for room in ("notification_service", "notifications", "tenants", "sandbox")
+    for room in ("notification_service", "notifications", "tenants", "messaging", "sandbox")
     for path in (ROOT / room).rglob("*.py")
 ]
 
@@ -149,7 +149,7 @@ def test_the_glossary_knows_every_failure_reason() -> None:
 
 
 def test_the_architecture_names_every_table() -> None:
-    rooms = {"tenants", "credentials", "records"}
+    rooms = {"tenants", "credentials", "records", "messaging"}
     tables = {model._meta.db_table for model in apps.get_models() if model._meta.app_label in rooms}
     assert tables <= set(CODE.findall(text_of(ROOT / "docs/architecture.md")))
 

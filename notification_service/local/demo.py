@@ -65,6 +65,7 @@ def seed_demo(path: Path) -> dict[str, Any]:
         "base_url": base_url,
         "ws_url": base_url.replace("http", "ws", 1) + "/ws/notifications/",
         "sandbox_url": settings.SANDBOX_URL,
+        "kafka_bootstrap_servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "tenant_id": str(acme.id),
         "admin": admin.shown(),
         "member": member.shown(),

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notification_service.local.files import write_private
+from notification_service.local.kafka import EmbeddedKafka
 from notification_service.local.ports import free_ports, is_free
 from notification_service.local.postgres import EmbeddedPostgres
 from notification_service.local.redis import EmbeddedRedis
 
 DEFAULT_PORT = 3001
-_INTERNAL = ("postgres", "redis", "sandbox_smtp", "sandbox_http")
+_INTERNAL = ("postgres", "redis", "kafka", "sandbox_smtp", "sandbox_http")
 _PORT_RANGE = range(1, 65536)
 
 _SECRETS: dict[str, Callable[[], str]] = {
@@ -70,6 +71,13 @@ class LocalSetup:
             return None
         return EmbeddedRedis(self.local / "redis", self.ports["redis"])
 
+    @property
+    def kafka(self) -> EmbeddedKafka | None:
+        """The mock Kafka cluster, or None if ``KAFKA_BOOTSTRAP_SERVERS`` names another (or, if empty, none)."""
+        if "KAFKA_BOOTSTRAP_SERVERS" in self.given:
+            return None
+        return EmbeddedKafka(self.local / "kafka", self.ports["kafka"])
+
     def environment(self) -> dict[str, str]:
         """Return the whole environment for the service's processes; makes missing secrets."""
         smtp = f"127.0.0.1:{self.ports['sandbox_smtp']}"
@@ -88,6 +96,8 @@ class LocalSetup:
             defaults["DATABASE_URL"] = self.postgres.url
         if self.redis:
             defaults["REDIS_URL"] = self.redis.url
+        if self.kafka:
+            defaults["KAFKA_BOOTSTRAP_SERVERS"] = self.kafka.url
         return {**defaults, **self.given}
 
 

@@ -35,6 +35,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         os.environ.setdefault("DATABASE_URL", servers.database_url)
         os.environ.setdefault("REDIS_URL", servers.redis_url)
         os.environ.setdefault("LOG_DIR", str(servers.directory / "logs"))
+        os.environ.setdefault("MEDIA_ROOT", str(servers.directory / "media"))
+    # The tests of Kafka use the one that is named; no others shall believe that there is one.
+    if named := os.environ.pop("KAFKA_BOOTSTRAP_SERVERS", ""):
+        os.environ["TEST_KAFKA_BOOTSTRAP_SERVERS"] = named
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if is_worker:  # a Redis database each: gw0 has the first

@@ -26,7 +26,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
     """Return the services of a development installation, each after what it needs."""
     environment = setup.environment()
     local = setup.local
-    servers = [_server(server) for server in (setup.postgres, setup.redis) if server]
+    servers = [_server(server) for server in (setup.postgres, setup.redis, setup.kafka) if server]
     data = tuple(server.name for server in servers)
 
     def python(
@@ -52,6 +52,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
     sandbox_ports = [f"--smtp-port={setup.ports['sandbox_smtp']}", f"--http-port={setup.ports['sandbox_http']}"]
     place = ["--host=127.0.0.1", *sandbox_ports, f"--data-dir={local / 'sandbox'}"]
     bind = ["--host=127.0.0.1", f"--port={setup.port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
+    sockets = ["--ws-max-size=65536", "--ws-per-message-deflate=false"]  # compression costs 20 KB a socket
     beat = ["beat", "--pidfile="]
     celery = ["-m", "celery", "-A", "notification_service"]
     demo = ["manage.py", "seed_demo", f"--write={local / 'demo.json'}"]
@@ -70,6 +71,12 @@ def local_services(setup: LocalSetup) -> list[Service]:
             nice=BULK_NICE if queues == "bulk" else 0,
         )
 
+    # Without a Kafka there is nothing to read.
+    consumers = (
+        [python("consumer", "manage.py", "consume_events", needs=("seed", "sandbox"), settle=2.0)]
+        if environment.get("KAFKA_BOOTSTRAP_SERVERS")
+        else []
+    )
     return [
         *servers,
         python("sandbox", "-m", "sandbox", *place, needs=(), ready=sandbox_answers),
@@ -77,12 +84,13 @@ def local_services(setup: LocalSetup) -> list[Service]:
         python("seed", *demo, needs=("migrate", "sandbox"), once=True),
         python(
             "web",
-            *("-m", "uvicorn", "notification_service.asgi:application", *bind),
+            *("-m", "uvicorn", "notification_service.asgi:application", *bind, *sockets),
             needs=("seed", "sandbox"),
             ready=lambda: answers(f"{setup.base_url}/health"),
         ),
         *(worker(name, queues, processes) for name, (queues, processes) in WORKERS.items()),
         python("beat", *celery, *beat, needs=("seed", "sandbox"), settle=2.0),
+        *consumers,
     ]
 
 

@@ -89,9 +89,9 @@ class CompiledEmail(CompiledContent):
         markup, plain = source.get("html"), source.get("text")
         names = {"html": "html", "text": "text"}
         if body and not (markup and plain):
-            if markup is None and _MARKUP.search(body):
+            if markup is None and is_markup(body):
                 markup, names["html"] = body, "body"
-            elif plain is None and not _MARKUP.search(body):
+            elif plain is None and not is_markup(body):
                 plain, names["text"] = body, "body"
         self._subject = texts(source.get("subject", ""), "subject")
         self._html = texts(markup, names["html"]) if markup else None
@@ -187,6 +187,11 @@ class EmailChannel(Channel):
     def compile(self, content: Mapping[str, Any], texts: TextCompiler | None = None) -> CompiledEmail:
         """Find the placeholders. Raises ``ContentError`` for a malformed one."""
         return CompiledEmail(content, texts or compile_text)
+
+
+def is_markup(body: str) -> bool:
+    """Whether a body is HTML: it holds a tag, a doctype or a comment."""
+    return _MARKUP.search(body) is not None
 
 
 def _one_line(text: str, field: str, limit: int) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from datetime import datetime
+from typing import Any, ClassVar, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from notifications.channels.base import Channel, CompiledContent, ContentError
 from notifications.channels.json_content import compile_tree, placeholders_of, render_tree, validated
@@ -17,6 +18,7 @@ MAX_TITLE = 200
 MAX_BODY = 10_000
 MAX_URL = 2048
 MAX_USER_ID = 255
+MAX_BUTTONS = 5
 #: Octets of ``data`` as compact JSON.
 MAX_DATA = 16 * 1024
 #: Placeholders may make a text shorter than its template.
@@ -36,6 +38,24 @@ class InAppAction(BaseModel):
     label: str | None = Field(None, min_length=1, max_length=MAX_TITLE, description="What the button says.")
 
 
+class InAppButton(BaseModel):
+    """A button of a message: it leads somewhere, or does what the page knows by a name."""
+
+    model_config = _CLOSED
+
+    label: str = Field(min_length=1, max_length=MAX_TITLE, description="What it says.")
+    url: str | None = Field(None, min_length=1, max_length=MAX_URL, description="http(s) address, or a path.")
+    callback: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._:-]{1,100}$", description="Instead of an address: a name that the page knows."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.url is None) == (self.callback is None):
+            raise ValueError("a button has either a url or a callback")
+        return self
+
+
 class InAppContent(BaseModel):
     """What an in-app message says. Texts may hold placeholders; a title or a body is needed. It is text, not HTML."""
 
@@ -44,10 +64,21 @@ class InAppContent(BaseModel):
     title: str | None = Field(None, max_length=_MAX_SOURCE, description=f"At most {MAX_TITLE} characters when shown.")
     body: str | None = Field(None, max_length=_MAX_SOURCE, description=f"At most {MAX_BODY} characters when shown.")
     action: InAppAction | None = None
+    actions: list[InAppButton] | None = Field(None, max_length=MAX_BUTTONS, description="Buttons below the text.")
     sound: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Name of a sound to play.")
     priority: Literal["low", "normal", "high", "urgent"] = "normal"
     image: str | None = Field(None, min_length=1, max_length=MAX_URL, description="Address of a picture.")
     data: dict[str, Any] | None = Field(None, description="Anything that the site or app wants to know.")
+    expires_at: str | None = Field(
+        None, description="When it leaves the inbox, read or not (RFC 3339, with a time zone)."
+    )
+
+    @field_validator("expires_at")
+    @classmethod
+    def _has_a_zone(cls, value: str | None) -> str | None:
+        if value is not None and datetime.fromisoformat(value).tzinfo is None:
+            raise ValueError("give the time zone, such as 2027-01-31T18:00:00Z")
+        return value
 
 
 class CompiledInApp(CompiledContent):
@@ -68,7 +99,9 @@ class CompiledInApp(CompiledContent):
                 raise ContentError(
                     f"The {name} has {len(rendered[name])} characters; at most {limit} are allowed.", field=name
                 )
-        for field, link in (("action.url", rendered.get("action", {}).get("url")), ("image", rendered.get("image"))):
+        buttons = [(f"actions.{n}.url", each.get("url")) for n, each in enumerate(rendered.get("actions") or ())]
+        own = [("action.url", rendered.get("action", {}).get("url")), ("image", rendered.get("image"))]
+        for field, link in (*own, *buttons):
             if link is not None and not (_LINK.fullmatch(link) and link.isprintable() and len(link) <= MAX_URL):
                 raise ContentError(f"{field}: This is neither an http(s) address nor a path.", field=field)
         _bounded(rendered.get("data"))

@@ -35,7 +35,7 @@ def compile_tree(value: Any, field: str, texts: TextCompiler) -> Node:
     """Compile every text of a JSON tree (keys are left alone). Raises ``ContentError``."""
     if isinstance(value, str):
         text = texts(value, field)
-        return value if text.parts in ((value,), ()) else text
+        return "".join(map(str, text.parts)) if text.is_constant else text
     if isinstance(value, Mapping):
         return {
             str(key): compile_tree(item, f"{field}.{key}" if field else str(key), texts) for key, item in value.items()

@@ -75,6 +75,11 @@ class Text:
         #: Names of the placeholders, as written, in order of appearance.
         self.placeholders: tuple[str, ...] = tuple(dict.fromkeys(part.name for part, _ in self._slots if part.name))
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is the same in every message: ``parts`` hold nothing but text."""
+        return self.is_fixed and not self._slots
+
     def render(self, context: Mapping[str, Any], escape: Callable[[str], str] | None = None) -> str:
         """Fill in the values, each passed through ``escape``. Raises ``ContentError`` naming the placeholder."""
         out = self._literal.copy()

@@ -33,6 +33,7 @@ class UsableCredential:
     """A credential in clear, ready to be handed to its provider. ``id`` is None for the sandbox's.
 
     ``probing``: its circuit is half-open, so one message goes first. ``rate_limit`` is in messages a second.
+    ``updated_at`` tells which of its states this is.
     """
 
     id: UUID | None
@@ -40,6 +41,7 @@ class UsableCredential:
     payload: CredentialSchema = field(repr=False)
     probing: bool = False
     rate_limit: int | None = None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ def choose(tenant_id: UUID, channel: str, mode: Mode) -> Choice:
         except DecryptionError as error:  # its records wait, like for one that was refused, and are not given up
             log.error("credential_does_not_decrypt", credential_id=str(row.id), error=str(error))
             continue
-        usable.append(UsableCredential(row.id, row.provider, payload, circuit.state == "half_open", row.rate_limit))
+        is_probe = circuit.state == "half_open"
+        usable.append(UsableCredential(row.id, row.provider, payload, is_probe, row.rate_limit, row.updated_at))
     if usable:
         return Choice(tuple(usable))
     if not ends:

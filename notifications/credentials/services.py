@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -159,13 +160,14 @@ def get_credential(credential_id: UUID) -> Credential:
         raise NotFound from None
 
 
-def pause_credential(tenant_id: UUID, credential_id: UUID, *, because: str) -> None:
+def pause_credential(tenant_id: UUID, credential_id: UUID, *, because: str, updated_at: datetime | None = None) -> None:
     """Stop using a credential that its provider refused, and tell the tenant's admins once.
 
-    ``because`` is the provider's answer. Needs the tenant's scope. Does nothing if the credential is not active.
+    ``because`` is the provider's answer; ``updated_at`` the credential's when it was read for that attempt. Needs the
+    tenant's scope. Does nothing if the credential is not active, or was changed since: what was refused is gone.
     """
     credential = Credential.objects.select_for_update().filter(id=credential_id, status=CredentialStatus.ACTIVE).first()
-    if credential is None:
+    if credential is None or updated_at not in (None, credential.updated_at):
         return
     before = describe(credential)
     _set_status(credential, CredentialStatus.PAUSED, because)

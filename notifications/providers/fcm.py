@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from notification_service.lib.net import PUBLIC_ONLY, NetworkPolicy
+from notifications.providers.app_reports import is_signed, parse_reports
 from notifications.providers.base import (
     CheckResult,
     CheckStep,
@@ -22,6 +23,8 @@ from notifications.providers.base import (
     FailureReason,
     OnResult,
     OutgoingMessage,
+    Receipt,
+    ReceiptRequest,
     Secret,
     SendResult,
 )
@@ -73,6 +76,12 @@ class FcmCredential(CredentialSchema):
     private_key_id: str | None = Field(None, max_length=200)
     token_uri: BaseUrl = Field(GOOGLE_TOKEN_URI, description="Where access tokens come from.")
     base_url: BaseUrl = Field("https://fcm.googleapis.com", description="Address of the API.")
+    report_secret: Secret | None = Field(
+        None,
+        min_length=16,
+        max_length=200,
+        description="Signs what your app reports of messages that it received; without it, reports are refused.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -172,6 +181,15 @@ class FcmProvider(HttpProvider[FcmCredential]):
             tuple(steps),
             duration_ms=round((time.monotonic() - started) * 1000),
         )
+
+    def verify_receipt(self, request: ReceiptRequest, credential: FcmCredential) -> bool:
+        """Whether the call is signed with the credential's ``report_secret``."""
+        secret = credential.report_secret
+        return secret is not None and is_signed(request, secret.get_secret_value())
+
+    def parse_receipt(self, request: ReceiptRequest) -> list[Receipt]:
+        """Return what an app reports: FCM reports nothing by itself."""
+        return parse_reports(request.body)
 
     async def aclose(self) -> None:
         """Close the connections and forget the tokens."""

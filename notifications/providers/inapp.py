@@ -1,14 +1,23 @@
-"""In-app: the stored record is the message, so there is nothing to send."""
+"""In-app: there is nobody to send to. What a message says goes into its result, and with its outcome into the inbox."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from notifications.providers.base import CredentialSchema, OutgoingMessage, Provider, SendResult
 
 
 class InAppCredential(CredentialSchema):
     """Nothing is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered(SendResult):
+    """A result that carries what the message says, for whoever stores it."""
+
+    content: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 class InAppProvider(Provider[InAppCredential]):
@@ -21,5 +30,5 @@ class InAppProvider(Provider[InAppCredential]):
     needs_credential: ClassVar[bool] = False
 
     async def send(self, message: OutgoingMessage, credential: InAppCredential) -> SendResult:
-        """Accept."""
-        return SendResult.success(response="stored", provider_message_id=str(message.id))
+        """Accept, and hand on what it says."""
+        return Rendered(True, response="stored", provider_message_id=str(message.id), content=message.content)

@@ -26,24 +26,23 @@ def erase_user(caller: Caller, user_pk: UUID) -> None:
     row = Recipient.objects.select_for_update().filter(id=user_pk).first()
     if row is None:
         raise NotFound
-    user_ids = ids_of(row)
+    user_ids, known = ids_of(row), _known_as(row)
     if row.external_user_id:
         # Earlier rows of the same person, that were deleted and synchronised anew.
         Recipient.objects.filter(external_user_id=row.external_user_id).exclude(deleted_at=None).delete()
     Recipient.objects.filter(id=row.id).delete()
     Device.objects.filter(user_id__in=user_ids).delete()
     Preference.objects.filter(user_id__in=user_ids).delete()
-    hooks.erased(user_ids)
+    hooks.erased(known)
     audit.record(caller, "user.erased", "user", row.id)
 
 
 def export_user(row: Recipient) -> dict[str, Any]:
     """Return what is known of a person besides the row itself, as JSON values. Needs the tenant's scope."""
-    user_ids = ids_of(row)
+    user_ids, known = ids_of(row), _known_as(row)
     devices = Device.objects.filter(user_id__in=user_ids).order_by("id")
     names = ("device_id", "platform", "app_version", "locale", "active", "last_seen_at", "created_at")
-    keys = [suppression_key("email", row.email), row.phone, *(device.token for device in devices)]
-    held = Suppression.objects.filter(address__in=[key for key in keys if key]).order_by("id")
+    held = Suppression.objects.filter(address__in=known.addresses).order_by("id")
     return {
         "devices": [
             {**{name: getattr(device, name) for name in names}, "token": mask(device.token)} for device in devices
@@ -53,5 +52,12 @@ def export_user(row: Recipient) -> dict[str, Any]:
             {"channel": each.channel, "category": each.category, "reason": each.reason, "created_at": each.created_at}
             for each in held
         ],
-        **hooks.export(user_ids),
+        **hooks.export(known),
     }
+
+
+def _known_as(row: Recipient) -> hooks.KnownAs:
+    user_ids = ids_of(row)
+    tokens = Device.objects.filter(user_id__in=user_ids).order_by("id").values_list("token", flat=True)
+    addresses = [row.email, suppression_key("email", row.email), row.phone, *tokens, *user_ids]
+    return hooks.KnownAs(tuple(user_ids), tuple(dict.fromkeys(address for address in addresses if address)))

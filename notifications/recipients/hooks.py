@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from notifications.recipients.people import Person
 
+
+@dataclass(frozen=True, slots=True)
+class KnownAs:
+    """Under what rooms may know a person: their ids, and their normal addresses on all channels."""
+
+    user_ids: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
 #: Called in the transaction that stored new people, in their tenant's scope.
 OnRegistered: TypeAlias = Callable[[Sequence[Person]], None]
-#: Called in the transaction that erases a person, in their tenant's scope, with every id they were known by.
-OnErased: TypeAlias = Callable[[Sequence[str]], None]
-#: Called with the same ids when a person's data is exported; returns what the room holds of them, as JSON.
-OnExport: TypeAlias = Callable[[Sequence[str]], dict[str, Any]]
+#: Called in the transaction that erases a person, in their tenant's scope.
+OnErased: TypeAlias = Callable[[KnownAs], object]
+#: Called when a person's data is exported, in their tenant's scope; returns what the room holds of them, as JSON.
+OnExport: TypeAlias = Callable[[KnownAs], dict[str, Any]]
 
 _registered: list[OnRegistered] = []
 _erased: list[OnErased] = []
@@ -43,15 +53,15 @@ def registered(people: Sequence[Person]) -> None:
         callback(people)
 
 
-def erased(user_ids: Sequence[str]) -> None:
+def erased(known: KnownAs) -> None:
     """Tell that a person is being erased."""
     for callback in _erased:
-        callback(user_ids)
+        callback(known)
 
 
-def export(user_ids: Sequence[str]) -> dict[str, Any]:
+def export(known: KnownAs) -> dict[str, Any]:
     """Return what the rooms above hold of a person."""
     found: dict[str, Any] = {}
     for callback in _export:
-        found.update(callback(user_ids))
+        found.update(callback(known))
     return found

@@ -34,6 +34,8 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 MAX_METADATA: Final = 16 * 1024
 MAX_ROLES: Final = 50
+#: A null character, which PostgreSQL's jsonb can not hold, in JSON: an escape that is not itself escaped.
+_NULL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 #: BCP 47 tags (RFC 5646) of a language with subtags, in any case.
 _LOCALE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
@@ -128,9 +130,9 @@ def _metadata(value: Any) -> dict[str, Any]:
     try:
         dumped = orjson.dumps(value)
     except TypeError:
-        raise ValueError("Is nested too deeply.") from None
+        raise ValueError("Is nested too deeply, or holds half a character.") from None
     if len(dumped) > MAX_METADATA:
         raise ValueError(f"Must be smaller than {MAX_METADATA // 1024} KB.")
-    if b"\\u0000" in dumped:
+    if _NULL.search(dumped):
         raise ValueError("Null characters are not allowed.")
     return dict(value)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import django_filters
-import orjson
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -28,6 +26,7 @@ from notifications.records.representation import for_lists, represent
 from notifications.records.roster import address_person
 from notifications.records.states import DeliveryState, Lane, Status
 from tenants import limits
+from tenants.api.fields import JsonObject, SmallObject
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -37,33 +36,6 @@ _EXAMPLE = {
     "content": {"subject": "Hi {{name}}", "body": "<p>Welcome, {{name}}.</p>"},
     "context": {"name": "Ada"},
 }
-_MAX_JSON = 256 * 1024
-#: A null character, which PostgreSQL's jsonb can not hold, in JSON: an escape that is not itself escaped.
-_NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-
-
-class JsonObject(serializers.DictField):
-    """A JSON object that the database can keep: no null characters, at most 254 levels deep."""
-
-    max_bytes: int | None = None
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        value: dict[str, Any] = super().to_internal_value(data)
-        try:
-            dumped = orjson.dumps(value)
-        except TypeError:
-            raise serializers.ValidationError("Is nested too deeply.") from None
-        if self.max_bytes and len(dumped) > self.max_bytes:
-            raise serializers.ValidationError(f"Must be smaller than {self.max_bytes // 1024} KB.")
-        if b"\\u0000" in dumped and _NULL.search(dumped):
-            raise serializers.ValidationError("Null characters are not allowed.")
-        return value
-
-
-class SmallObject(JsonObject):
-    """A JSON object of at most 256 KB."""
-
-    max_bytes = _MAX_JSON
 
 
 class WordsIn(serializers.Serializer[Any]):
@@ -267,11 +239,9 @@ class RecordList(TenantView):
     @extend_schema(operation_id="records_list", responses=RecordOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
         rows = for_lists(NotificationRecord.objects.filter(deleted_at=None))
-        filters = RecordFilter(request.query_params, queryset=rows, request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
+        found = self.filtered(rows)
         # The id makes the order total, so that rows that are alike stay on their page.
-        return self.paginated(filters.qs.order_by(*filters.qs.query.order_by, "-id"), RecordOut)
+        return self.paginated(found.order_by(*found.query.order_by, "-id"), RecordOut)
 
     @extend_schema(
         operation_id="records_create",

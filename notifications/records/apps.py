@@ -13,7 +13,9 @@ class RecordsConfig(AppConfig):
 
         from notifications.channels.email import EmailChannel
         from notifications.credentials.hooks import on_credential_usable
+        from notifications.recipients.hooks import on_erased, on_export
         from notifications.records.counters import count_outcomes
+        from notifications.records.erasure import erase_messages, export_messages
         from notifications.records.hooks import on_outcomes
         from notifications.records.notices import watch_failures
         from notifications.records.queue import release_held
@@ -27,6 +29,8 @@ class RecordsConfig(AppConfig):
             for lane in release_held(tenant_id, channel):
                 wake_after_commit(tenant_id, lane)
 
+        on_erased(erase_messages)
+        on_export(export_messages)
         on_outcomes(after_outcomes)
         on_outcomes(watch_failures)
         on_outcomes(count_outcomes)

@@ -59,6 +59,7 @@ class Row:
     metadata: Mapping[str, Any] | None = None
     template_version_id: UUID | None = None
     due_at: datetime | None = None
+    event_id: UUID | None = None
     #: Why it must not be sent, where that is known already (a preference, a frequency cap); it is written all the same.
     withheld: str = ""
 
@@ -76,7 +77,7 @@ class Written:
 _GIVEN = """
 SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS b(
     id uuid, recipient text, suppression_key text, context jsonb, user_id text, locale text, content jsonb,
-    metadata jsonb, category text, template_version_id uuid, due_at timestamptz, withheld text)
+    metadata jsonb, category text, template_version_id uuid, due_at timestamptz, event_id uuid, withheld text)
 """
 _WRITE = """
 WITH batch AS MATERIALIZED ({source}),
@@ -100,8 +101,8 @@ written AS (
         CASE WHEN b.withheld <> '' OR s.id IS NOT NULL THEN 'suppressed' ELSE '' END,
         coalesce(s.reason, b.withheld), '', '', 0, %(max_retries)s, 0, 0, coalesce(b.due_at, %(due_at)s),
         CASE WHEN %(status)s = 'scheduled' THEN coalesce(b.due_at, %(due_at)s) END,
-        %(expires_at)s + (coalesce(b.due_at, %(due_at)s) - %(due_at)s), %(campaign_id)s, %(batch_id)s, %(event_id)s,
-        %(created_by)s, now(), now()
+        %(expires_at)s + (coalesce(b.due_at, %(due_at)s) - %(due_at)s), %(campaign_id)s, %(batch_id)s,
+        coalesce(b.event_id, %(event_id)s), %(created_by)s, now(), now()
     FROM batch AS b LEFT JOIN barred AS s ON s.id = b.id
     ON CONFLICT (id) DO NOTHING
     RETURNING id, status
@@ -126,7 +127,8 @@ def write_selected(shared: Shared, select: str, parameters: Mapping[str, Any]) -
     """Like ``write_rows``, for rows that stand in a table: they do not leave the database.
 
     ``select`` is a statement of ours, with named parameters, that yields the columns of ``_GIVEN``: ``id, recipient,
-    suppression_key, context, user_id, locale, content, metadata, category, template_version_id, due_at, withheld``.
+    suppression_key, context, user_id, locale, content, metadata, category, template_version_id, due_at, event_id,
+    withheld``.
     Null means what None means in ``Row``; ``suppression_key``, ``context`` and ``withheld`` are never null.
     """
     return _write(shared, select, parameters)
@@ -178,5 +180,6 @@ def _as_json(channel: str, row: Row) -> dict[str, Any]:
         "category": None if row.metadata is None else category_of(row.metadata),
         "template_version_id": row.template_version_id,
         "due_at": row.due_at,
+        "event_id": row.event_id,
         "withheld": row.withheld[:255],
     }

@@ -39,7 +39,7 @@ class Doors:
 
     provider: Callable[[str], Provider[Any]]
     #: (tenant, credential, the provider's answer): stop using a credential that was refused.
-    pause: Callable[[UUID, UUID, str], Awaitable[None]]
+    pause: Callable[[UUID, UsableCredential, str], Awaitable[None]]
     #: (tenant, credential, good answers, bad answers)
     report_health: Callable[[UUID, UUID, int, int], Awaitable[None]]
     #: (tenant, credential, wanted) → how many its rate limit lets through.
@@ -173,7 +173,7 @@ class Delivery:
             await self.doors.report_health(tenant_id, credential.id, answers.good, answers.bad)
             if answers.refusal is not None:
                 words = f"{answers.refusal.code} {answers.refusal.response}".strip()
-                await self.doors.pause(tenant_id, credential.id, words)
+                await self.doors.pause(tenant_id, credential, words)
         return answers
 
     def _settle(

@@ -185,8 +185,11 @@ class Engine:
                 await keeper
 
     def _doors(self) -> Doors:
-        async def pause(tenant_id: UUID, credential_id: UUID, because: str) -> None:
-            await self._in_scope(tenant_id, pause_credential, tenant_id, credential_id, because=because)
+        async def pause(tenant_id: UUID, used: UsableCredential, because: str) -> None:
+            if used.id is not None:
+                await self._in_scope(
+                    tenant_id, pause_credential, tenant_id, used.id, because=because, updated_at=used.updated_at
+                )
 
         async def report_health(tenant_id: UUID, credential_id: UUID, good: int, bad: int) -> None:
             await self._in_thread(circuit.report, tenant_id, credential_id, good=good, bad=bad)

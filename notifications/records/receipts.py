@@ -90,7 +90,7 @@ def apply(receipts: Sequence[Receipt]) -> list[Receipt]:
     _charge([(records[receipt.id].id, receipt.payload) for receipt in found if receipt.payload["price"]])
     own = [receipt for receipt in found if not _is_about_a_copy(receipt, records[receipt.id])]
     if own:
-        _move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in own})
+        move({receipt.id: (records[receipt.id].id, _delivery_state(receipt)) for receipt in own})
     RecordEvent.objects.bulk_create(
         RecordEvent(
             tenant_id=receipt.tenant_id,
@@ -192,7 +192,8 @@ def forget_old() -> int:
 def _event_key(report: Report) -> str:
     # Without the time: some providers give none, and then a repetition would look new.
     same = [report.provider_message_id, str(report.record_id or ""), report.state, report.code, report.address]
-    if not report.provider_message_id or report.code in _STOP_CODES:
+    is_of_a_message = report.provider_message_id or report.record_id
+    if not is_of_a_message or report.code in _STOP_CODES:
         same.append(report.occurred_at.isoformat())  # a wish, not a stage of a message: it may be repeated later
     return hashlib.sha256("\x1f".join(same).encode("utf-8", "replace")).hexdigest()
 
@@ -228,9 +229,16 @@ def _records_of(receipts: Sequence[Receipt]) -> dict[UUID, NotificationRecord]:
     found = {}
     for receipt in receipts:
         by_reference = by_id.get(receipt.record_id) if receipt.record_id else None
+        if by_reference and not _may_report(receipt.provider, by_reference.channel):
+            by_reference = None
         if match := by_reference or by_message.get((receipt.provider, receipt.provider_message_id)):
             found[receipt.id] = match
     return found
+
+
+def _may_report(reporter: str, channel: str) -> bool:
+    """A provider says nothing of other channels than its own; a reporter that is none is a room of ours."""
+    return reporter not in providers or providers.get(reporter).channel == channel
 
 
 def _delivery_state(receipt: Receipt) -> DeliveryState:
@@ -247,7 +255,8 @@ WHERE r.id = n.id AND r.tenant_id = %s AND present.state = r.delivery_state AND 
 """
 
 
-def _move(news: dict[UUID, tuple[UUID, DeliveryState]]) -> None:
+def move(news: dict[UUID, tuple[UUID, DeliveryState]]) -> None:
+    """Move records forward to the highest of the states that news bring, by receipt id. Needs the tenant's scope."""
     best: dict[UUID, DeliveryState] = {}
     for record_id, state in news.values():
         if DELIVERY_RANKS[state] > DELIVERY_RANKS[best.get(record_id, DeliveryState.NONE)]:

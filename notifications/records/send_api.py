@@ -11,11 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications.records import services
-from notifications.records.api import JsonObject, RecordOut, SmallObject, WordsIn
+from notifications.records.api import RecordOut, WordsIn
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.models import NotificationRecord
 from notifications.records.sending import MAX_NOTIFICATIONS, SendCall, Skipped, send
 from notifications.records.states import Lane, Status
+from tenants.api.fields import JsonObject, SmallObject
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from notification_service.lib.errors import ContentInvalid, InvalidInput, ServiceError
 from notifications.channels.registry import channels as known_channels
+from notifications.recipients.people import barred_among
 from notifications.recipients.services import PUSH, devices_of
 from notifications.records.intake import NewRecord, accept_many, build_record, channel_of
 from notifications.records.models import NotificationRecord
@@ -219,19 +220,23 @@ def _shape_errors(recipient: Mapping[str, Any], where: str) -> Errors:
             errors[f"{where}.{name}"] = [f"Unknown field; known: {', '.join(sorted(addresses))}, context."]
         elif not isinstance(value, str):
             errors[f"{where}.{name}"] = ["Must be a text."]
-        elif name in (*NAMES, "locale") and (len(value) > 255 or "\x00" in value):
-            errors[f"{where}.{name}"] = ["Has at most 255 characters, none of them a null character."]
+        elif name in (*NAMES, "locale") and (len(value) > 255 or not value.isprintable()):
+            errors[f"{where}.{name}"] = ["Has at most 255 characters, none of them a control character."]
     return errors
 
 
 def _fan_out(targets: Sequence[_Target]) -> tuple[list[_Target], list[Skipped]]:
     people = {target.user_id for target in targets if target.channel == PUSH and target.user_id}
     devices = devices_of(people) if people else {}
+    barred = barred_among(devices.keys())
     resolved: list[_Target] = []
     skipped: list[Skipped] = []
     for target in targets:
         is_named = target.channel == PUSH and target.user_id in devices and target.address in ("", target.user_id)
-        if is_named:
+        if is_named and target.user_id in barred:
+            detail = f"{target.user_id!r} is pending or disabled."
+            skipped.append(Skipped(target.index, PUSH, "not_active", detail, target.user_id))
+        elif is_named:
             resolved += [
                 _Target(
                     target.index, PUSH, device.token, target.user_id, target.context, target.locale or device.locale

@@ -17,7 +17,10 @@ from notifications.records import queue, receipts, retention
 from notifications.records.ends import take_back_lost
 from notifications.records.engine import close_engine, engine
 from notifications.records.idempotency import delete_expired
+from notifications.records.mail_task import send_notification_email
 from notifications.records.wake import wake
+
+__all__ = ["drain", "housekeep", "send_notification_email", "sweep"]
 
 log = structlog.get_logger(__name__)
 

@@ -48,3 +48,8 @@ def formats_of(tag: str) -> Locale:
         except (UnknownLocaleError, ValueError):
             continue
     return Locale.parse("en")
+
+
+def language_of(tag: str) -> str:
+    """Return the language alone: ``pt`` of ``pt-BR``."""
+    return tag.replace("_", "-").partition("-")[0].lower()

@@ -38,6 +38,7 @@ class MessageTemplate(TenantModel):
     category = models.CharField(max_length=64, blank=True, default="")
     description = models.TextField(blank=True, default="")
     published = models.ForeignKey("MessageTemplateVersion", on_delete=models.SET_NULL, null=True, related_name="+")
+    latest = models.ForeignKey("MessageTemplateVersion", on_delete=models.SET_NULL, null=True, related_name="+")
     published_at = models.DateTimeField(null=True)
     created_by = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -5,46 +5,87 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
+
+from babel import Locale
 
 from notification_service.lib.errors import NotFound
 from notification_service.lib.scope import current_tenant_id
 from notifications.channels.base import CompiledContent, ContentError
 from notifications.channels.registry import channels
-from notifications.templates.locales import choose_variant
+from notifications.templates.declared import Checks
+from notifications.templates.language.compiler import texts_in
+from notifications.templates.locales import choose_variant, fallbacks, formats_of, language_of
 from notifications.templates.models import MessageTemplateVersion
+from tenants.branding import Branding, branding_of
+
+#: Languages that one version is kept ready for.
+_MAX_COMPILED: Final = 64
 
 
 class CompiledTemplate:
-    """A version of a template, ready to be rendered for many contexts. Has no business with the database."""
+    """A version of a template in a tenant's looks, ready for many contexts. Has no business with the database."""
 
-    def __init__(self, version: MessageTemplateVersion) -> None:
+    def __init__(self, version: MessageTemplateVersion, branding: Branding) -> None:
         self.channel = version.template.channel
         self.slug = version.template.slug
         self.number = version.number
-        channel = channels.get(self.channel)
-        self._variants: dict[str, CompiledContent] = {
-            locale: channel.compile(content) for locale, content in version.compiled.items()
-        }
+        self._contents: Mapping[str, Mapping[str, Any]] = version.compiled
+        self._tenant_locale = branding.locale
+        #: The language of the content that counts where there is no other, and which content a language means.
+        self._own_locale = version.locale or branding.locale
+        self._variants = {tag: tag for tag in self._contents if tag}
+        for tag in fallbacks(self._own_locale) if version.locale else ():
+            self._variants.setdefault(tag, "")
+        self._bound = branding.variables()
+        self._checks = Checks(version.placeholders)
+        self._compiled: dict[tuple[str, Locale], CompiledContent] = {}
+        every = [self._content(variant, variant or self._own_locale) for variant in self._contents]
         #: Names of the placeholders of every variant, as written.
-        self.placeholders = frozenset(name for each in self._variants.values() for name in each.placeholders)
+        self.placeholders = frozenset(name for each in every for name in each.placeholders)
+        #: Those that need not have a value.
+        self.optional = self._checks.optional & self.placeholders
 
     def render(self, context: Mapping[str, Any], *, locale: str = "") -> dict[str, Any]:
-        """Fill in the context, in the variant for a locale; return what the channel's compiled content returns.
+        """Fill in the context, in the recipient's language or the tenant's, else in that of the content itself.
 
-        Raises ``ContentError`` naming template, version and placeholder.
+        Returns what the channel's compiled content returns. Raises ``ContentError`` naming template, version and
+        placeholder.
         """
         try:
-            return self._variants[choose_variant(self._variants, locale)].render(context)
+            return self._in(locale).render(self._checks.completed(context))
         except ContentError as error:
             where = f"Template {self.slug!r}, version {self.number}"
             raise ContentError(f"{where}: {error.message}", field=error.field, placeholder=error.placeholder) from None
 
+    def variant(self, locale: str) -> str:
+        """Return which variant a recipient of this language gets; ``""`` is the content itself."""
+        chosen = choose_variant(self._variants, locale, self._tenant_locale)
+        return self._variants[chosen] if chosen else ""
+
+    def _in(self, locale: str) -> CompiledContent:
+        variant = self.variant(locale)
+        written_in = variant or self._own_locale
+        # Words in Portuguese have dates as in Brazil for who asked for that; but not German dates in English words.
+        same_language = language_of(locale) == language_of(written_in)
+        return self._content(variant, locale if same_language else written_in)
+
+    def _content(self, variant: str, tag: str) -> CompiledContent:
+        formats = formats_of(tag)
+        if (found := self._compiled.get((variant, formats))) is None:
+            if len(self._compiled) >= _MAX_COMPILED:
+                formats = formats_of(variant or self._own_locale)
+            texts = texts_in(formats, self._bound, self._checks.optional)
+            found = channels.get(self.channel).compile(self._contents[variant], texts)
+            self._compiled[variant, formats] = found
+        return found
+
 
 def compiled_version(version_id: UUID) -> CompiledTemplate:
-    """Return a version of the tenant's, compiled. Needs the tenant's scope. Raises ``NotFound``."""
-    return _compiled(current_tenant_id(), version_id)
+    """Return a version of the tenant's, compiled. Needs the tenant's scope. Raises ``NotFound``, ``ContentError``."""
+    tenant_id = current_tenant_id()
+    return _compiled(tenant_id, version_id, branding_of(tenant_id))
 
 
 def compiled_versions(version_ids: Iterable[UUID]) -> dict[UUID, CompiledTemplate]:
@@ -78,8 +119,8 @@ def _label(version_id: UUID) -> Label:
 
 # By tenant too: whoever knows another tenant's version by its id gets nothing from this cache.
 @lru_cache(maxsize=512)
-def _compiled(tenant_id: UUID, version_id: UUID) -> CompiledTemplate:
+def _compiled(tenant_id: UUID, version_id: UUID, branding: Branding) -> CompiledTemplate:
     version = MessageTemplateVersion.objects.select_related("template").filter(id=version_id).first()
     if version is None:
         raise NotFound("There is no such version of a template.")
-    return CompiledTemplate(version)
+    return CompiledTemplate(version, branding)

@@ -62,12 +62,30 @@ recipients: dict[str, Behaviour] = {
     "+15005550053": Behaviour(
         "Always refused for now, `Retry-After: 2`.", 503, 20503, "Service unavailable", retry_after="2"
     ),
+    "+15005550054": Behaviour(
+        f"Refused {DEFAULT_FAILURES} times, accepted once, then all over again.",
+        503,
+        20503,
+        "Service unavailable",
+        failures=DEFAULT_FAILURES,
+    ),
     "+15005550060": Behaviour(f"Accepted after {SLOW:g} seconds.", way="slow"),
     "+15005550061": Behaviour(f"No answer for {HANG:g} seconds; nothing is kept.", way="hang"),
     "+15005550062": Behaviour("The connection is closed without an answer; nothing is kept.", way="drop"),
     "+15005550063": Behaviour("Accepted, but the connection is closed before the answer.", way="lost"),
     "+15005550064": Behaviour("An answer that is not JSON.", way="garbage"),
     "+15005550065": Behaviour("A redirect.", way="redirect"),
+    "+15005550066": Behaviour(
+        f"The connection is closed without an answer {DEFAULT_FAILURES} times, then accepted once.",
+        way="drop",
+        failures=DEFAULT_FAILURES,
+    ),
+    "+15005550067": Behaviour(
+        f"The connection is half-closed without an answer {DEFAULT_FAILURES} times, then accepted once.",
+        way="half_close",
+        failures=DEFAULT_FAILURES,
+    ),
+    "+15005550068": Behaviour(f"No answer for {HANG:g} seconds once, then accepted once.", way="hang", failures=1),
 }
 
 #: GSM 03.38, for the number of segments.
@@ -143,7 +161,8 @@ async def create_message(request: web.Request) -> web.Response:
     if problem := _problem(form, media):
         return _error(400, *problem)
     behaviour = recipients.get(form["To"], Behaviour(""))
-    if answer := await act(request, behaviour):
+    acts = not (behaviour.way and behaviour.failures) or _failures.refuses(form["To"], behaviour.failures)
+    if acts and (answer := await act(request, behaviour)):
         return answer
     if behaviour.status and _failures.refuses(form["To"], behaviour.failures):
         return _error(behaviour.status, behaviour.code, behaviour.message, behaviour.retry_after)

@@ -1,6 +1,6 @@
 """Addresses of the tenants room."""
 
-from tenants.api import accounts, api_keys, audit, projects, signing_keys
+from tenants.api import accounts, api_keys, audit, branding, projects, signing_keys
 from tenants.api.routing import route
 
 urlpatterns = [
@@ -11,6 +11,7 @@ urlpatterns = [
     route("api/v1/auth/logout", accounts.Logout, "auth-logout"),
     route("api/v1/auth/me", accounts.Me, "auth-me"),
     route("api/v1/projects/me", projects.ProjectDetail, "project"),
+    route("api/v1/projects/me/branding", branding.BrandingDetail, "branding"),
     route("api/v1/projects/me/api-keys", api_keys.ApiKeyList, "api-keys"),
     route("api/v1/projects/me/api-keys/<uuid:key_id>", api_keys.ApiKeyDetail, "api-key"),
     route("api/v1/projects/me/api-keys/<uuid:key_id>/rotate", api_keys.ApiKeyRotate, "api-key-rotate"),

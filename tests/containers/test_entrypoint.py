@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from notification_service.local.kafka import EmbeddedKafka
 from notification_service.local.ports import free_ports
 from tests.containers.conftest import ROOT, Role
 
@@ -104,14 +105,19 @@ def test_flower_does_not_start_open(start: Start) -> None:
     assert "FLOWER_BASIC_AUTH" in role.output
 
 
-def test_consumer_says_that_it_is_not_there(start: Start) -> None:
-    commands = ROOT.glob("**/management/commands/consume_events.py")
-    if any(".venv" not in path.parts for path in commands):
-        pytest.skip("this version has the command")
+def test_consumer_reads_and_stops(start: Start, environment: dict[str, str], tmp_path: Path) -> None:
+    assert start("migrate").end(90) == 0
+    with EmbeddedKafka(tmp_path / "kafka", free_ports(1)[0]).running() as kafka:
+        role = start("consumer", KAFKA_BOOTSTRAP_SERVERS=kafka.url)
+        role.wait_for(lambda: healthy("consumer", environment), 60)
+        assert role.stop() == 0, role.output
+    assert "consumer_stopped" in role.output
+
+
+def test_consumer_says_that_there_is_no_kafka(start: Start) -> None:
     role = start("consumer")
-    assert role.end() == 64
-    assert role.output.count("\n") == 1
-    assert "consume_events" in role.output
+    assert role.end() != 0
+    assert "KAFKA_BOOTSTRAP_SERVERS" in role.output
 
 
 def test_other_commands_pass_through(start: Start) -> None:

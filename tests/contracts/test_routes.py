@@ -18,7 +18,8 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
-from notification_service.lib.scope import tenant_scope
+from notification_service.lib.scope import platform_scope, tenant_scope
+from notifications.events.dead_letters import Letter, bury
 from tenants.api.permissions import PUBLIC, AnyOf, required_permission
 from tenants.api.views import NoSuchAddress, ServiceView
 from tenants.isolation import tenant_models
@@ -36,9 +37,15 @@ ANYBODY = {
     ("POST", "api/v1/auth/logout"),
     ("POST", "api/v1/auth/refresh"),
     ("POST", "api/v1/auth/register"),
+    # Whoever has the address of a file: it is signed for one person, who is looked up again.
+    ("GET", "api/notifications/chat/files/<uuid:file_id>/content"),
     # Whoever has the link of a message: the token is signed.
+    ("GET", "t/c/<str:token>"),
+    ("GET", "t/o/<str:token>.gif"),
     ("GET", "u/<str:token>"),
     ("POST", "u/<str:token>"),
+    # Whoever shows an API key or a token, or signs with the secret of a source: the view asks for one of them itself.
+    ("POST", "api/notifications/webhook/"),
     # Providers: each call is signed with the tenant's credential.
     ("GET", "webhooks/<slug:provider>/<uuid:credential_id>"),
     ("POST", "webhooks/<slug:provider>"),
@@ -120,6 +127,10 @@ def _uploads(settings: Settings, tmp_path: Path) -> None:
     settings.STORAGES = {**settings.STORAGES, "uploads": uploads}
 
 
+def _media(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path
+
+
 def seed(admin: Persona) -> set[str]:
     """Make something of everything; return the ids of all rows of the tenant."""
     smtp = {"host": "127.0.0.1", "port": 2525, "security": "none", "from_email": "no-reply@acme.example"}
@@ -127,24 +138,56 @@ def seed(admin: Persona) -> set[str]:
     content = {"subject": "Hi", "body": "Hello"}
     record = {"channel": "email", "recipient": "ada@example.com", "content": content}
     chunk = {"channel": "email", "content": content, "chunk": 1, "items": [{"email": "a@example.com"}]}
+    campaign = {"name": "Promo", "channel": "email", "content": content, "recipients": ["ada@example.com"]}
     device = {"device_id": "phone", "platform": "ios", "token": "a-token-of-a-phone"}
     for path, body in (
         ("/api/v1/projects/me/api-keys", {"name": "Server"}),
         ("/api/notifications/credentials/", credential),
         ("/api/notifications/records/", record),
         ("/api/notifications/devices/", device),
+        ("/api/notifications/campaigns/", campaign),
         ("/api/notifications/suppressions/", {"channel": "email", "address": "eve@example.com"}),
+        ("/api/v1/users", {"external_user_id": "crm-17", "email": "ada@example.com", "roles": ["finance"]}),
+        ("/api/v1/roles", {"name": "board"}),
+        ("/api/v1/categories", {"key": "marketing"}),
         ("/api/v1/services/notifications/send-chunk", chunk),
+        ("/api/v1/notifications/broadcasts", {"audience": "tenant", "content": {"title": "Hello"}}),
+        ("/api/v1/events", {"type": "task.assigned", "payload": {"title": "Prepare the offer"}}),
+        ("/api/v1/events/sources", {"name": "Parcels"}),
+        ("/api/notifications/templates/", {"name": "Hi", "channel": "email", "content": content}),
+        ("/api/v1/admin/lookups", {"type": "category", "value": "payroll", "label": "Payroll"}),
+        ("/api/v1/rules", {"name": "Large", "condition": "amount > 1000", "targetRoles": ["finance"]}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": path})
         assert answer.status_code == 201, answer.json()
+    user_service = {"url": "https://crm.acme.example/users/{user_id}", "secret": "a-secret-of-acme"}
+    for path, body in (("users/me/preferences", {"digest": "daily"}), ("projects/me/user-service", user_service)):
+        assert admin.client.put(f"/api/v1/{path}", body).status_code == 200
     recipients = SimpleUploadedFile("people.csv", b"recipient\nada@example.com\n")
     form = {"file": recipients, "channel": "email", "content": json.dumps(content)}
     answer = admin.client.post("/api/v1/services/notifications/bulk/csv", form, format="multipart")
     assert answer.status_code == 202, answer.json()
+    sound = SimpleUploadedFile("chime.wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40))
+    assert admin.client.post("/api/v1/sounds", {"file": sound}, format="multipart").status_code == 201
+    (inbox,) = admin.client.get("/api/notifications/").json()["results"]
+    assert admin.client.patch(f"/api/v1/users/me/notifications/{inbox['id']}/read").status_code == 200
+    with platform_scope("a message that could not be read"):
+        bury([Letter("hr-events", 0, 0, "", b"{}", "bad_payload", "It has nothing.", admin.tenant_id)])
+    seed_chat(admin)
     with tenant_scope(admin.tenant_id):
         rows = {str(pk) for model in tenant_models(apps) for pk in model._default_manager.values_list("pk", flat=True)}
     return rows | {str(admin.tenant_id)}
+
+
+def seed_chat(admin: Persona) -> None:
+    """Make a channel that anybody of the tenant may join, with a message, a reaction, a file and a notice."""
+    chat, client = "/api/notifications/chat", admin.client
+    channel = {"kind": "channel", "title": "Lobby", "is_open": True}
+    assert client.post(f"{chat}/conversations/", channel).status_code == 201
+    message = client.post("/api/messages/send/", {"recipient_id": "a-colleague", "text": "Hello"}).json()
+    client.post(f"{chat}/messages/{message['id']}/reactions/", {"emoji": "👍"})
+    file = {"conversation_id": message["conversation_id"], "file": SimpleUploadedFile("notes.txt", b"text")}
+    assert client.post(f"{chat}/upload/", file, format="multipart").status_code == 201
 
 
 def test_no_list_shows_another_tenants_rows(admin: Persona, stranger: Persona) -> None:

@@ -57,7 +57,9 @@ def faulty_server(service: RunningService) -> Iterator[Callable[..., FaultyServe
     listeners: list[asyncio.Server] = []
 
     def point_to(**payload: Any) -> None:
-        answer = service.call("PATCH", f"{address}{credential['id']}/", {"credentials": payload})
+        # In clear to another port: the secret is asked for.
+        secret = {"password": "demo-mail-password"}
+        answer = service.call("PATCH", f"{address}{credential['id']}/", {"credentials": {**payload, **secret}})
         assert answer.status == 200, answer.body
 
     def start(**script: Any) -> FaultyServer:

@@ -32,11 +32,19 @@ def test_a_taken_internal_port_is_chosen_anew_and_only_that_one(tmp_path: Path) 
 
 def test_servers_that_are_given_are_used_and_none_is_started(tmp_path: Path) -> None:
     given = {"DATABASE_URL": "postgres://a:b@db.example/c", "REDIS_URL": "redis://redis.example/0", "DEBUG": "false"}
+    given["KAFKA_BOOTSTRAP_SERVERS"] = "kafka.example:9092"
     setup = local_setup(tmp_path, given)
     assert given.items() <= setup.environment().items()
     names = {service.name for service in local_services(setup)}
-    assert not {"postgres", "redis"} & names
-    assert {"postgres", "redis"} | names == {service.name for service in local_services(local_setup(tmp_path, {}))}
+    assert not {"postgres", "redis", "kafka"} & names
+    assert {"postgres", "redis", "kafka"} | names == {
+        service.name for service in local_services(local_setup(tmp_path, {}))
+    }
+
+
+def test_no_kafka_no_consumer(tmp_path: Path) -> None:
+    names = {service.name for service in local_services(local_setup(tmp_path, {"KAFKA_BOOTSTRAP_SERVERS": ""}))}
+    assert not {"kafka", "consumer"} & names
 
 
 def test_the_port_moves_every_address(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -16,16 +15,10 @@ from notification_service.lib.net import PUBLIC_ONLY
 from notifications.providers.base import FailureReason, SendResult, field_errors
 from notifications.providers.fcm import FcmCredential, FcmProvider, fcm_message
 from tests.providers.smtp_servers import LOCAL, free_port
-from tests.providers.vendor_ends import message_to, opened, running_sandbox, send_all, served
+from tests.providers.vendor_ends import message_to, opened, send_all, send_through, served
 from tests.sandbox.conftest import Sandbox
 
 TOKEN = "cXyz-1:APA91bH" + "a" * 120
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as program:
-        yield program
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +27,8 @@ def key_file(running: Sandbox) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def sandbox(running: Sandbox) -> Sandbox:
-    running.request("/api/messages", "DELETE")
-    return running
-
-
 def credential(key_file: dict[str, Any], **changes: Any) -> FcmCredential:
     return FcmCredential.model_validate({"service_account": {**key_file, **changes}})
-
-
-def send(run: Any, login: FcmCredential, *batch: Any) -> list[SendResult]:
-    async def conversation() -> list[SendResult]:
-        async with opened(FcmProvider) as provider:
-            return await send_all(provider, list(batch), login)
-
-    results: list[SendResult] = run(conversation())
-    return results
 
 
 def test_a_message_arrives_with_everything_in_it(run: Any, sandbox: Sandbox, key_file: dict[str, Any]) -> None:
@@ -66,7 +44,7 @@ def test_a_message_arrives_with_everything_in_it(run: Any, sandbox: Sandbox, key
         ttl=120,
         collapse_key="code",
     )
-    (result,) = send(run, credential(key_file), message)
+    (result,) = send_through(run, FcmProvider, credential(key_file), message)
     assert result.accepted
     assert result.provider_message_id.startswith("projects/sandbox-project/messages/0:")
     (caught,) = sandbox.messages(channel="push", to=TOKEN)
@@ -119,7 +97,7 @@ def test_every_refusal_has_its_meaning(
     retry_after: float | None,
     dead: bool,
 ) -> None:
-    (result,) = send(run, credential(key_file), message_to(token))
+    (result,) = send_through(run, FcmProvider, credential(key_file), message_to(token))
     assert not result.accepted
     assert (result.reason, result.code, result.retryable) == (FailureReason(reason), code, retryable)
     assert (result.retry_after, result.dead_address) == (retry_after, dead)
@@ -281,7 +259,7 @@ def test_no_message_is_tried_without_a_token(run: Any, sandbox: Sandbox, key_fil
 
 def test_trouble_on_the_way_to_a_token_is_never_ambiguous(run: Any, key_file: dict[str, Any]) -> None:
     login = credential(key_file, token_uri=f"http://127.0.0.1:{free_port()}/token")
-    (result,) = send(run, login, message_to(TOKEN))
+    (result,) = send_through(run, FcmProvider, login, message_to(TOKEN))
     assert (result.reason, result.retryable, result.ambiguous) == (FailureReason.NETWORK_ERROR, True, False)
 
 
@@ -323,7 +301,7 @@ def test_key_files_whole_flat_and_as_text(key_file: dict[str, Any]) -> None:
     spelt = FcmCredential.model_validate({**key_file, "private_key": key_file["private_key"].replace("\n", "\\n")})
     assert whole == flat == text == spelt
     assert FcmCredential.model_validate(whole.reveal()) == whole
-    assert FcmCredential.secret_fields() == {"private_key"}
+    assert FcmCredential.secret_fields() == {"private_key", "report_secret"}
     assert "PRIVATE" not in repr(whole)
     changed = FcmCredential.model_validate({**whole.reveal(), "service_account": {**key_file, "project_id": "newer"}})
     assert changed.project_id == "newer"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,20 +15,8 @@ from notification_service.lib.net import PUBLIC_ONLY
 from notifications.channels.push import PushChannel
 from notifications.providers.base import FailureReason, SendResult, field_errors
 from notifications.providers.webpush import WebPushCredential, WebPushProvider, webpush_headers
-from tests.providers.vendor_ends import message_to, opened, running_sandbox, send_all
+from tests.providers.vendor_ends import message_to, opened, send_through
 from tests.sandbox.conftest import Sandbox
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as program:
-        yield program
-
-
-@pytest.fixture
-def sandbox(running: Sandbox) -> Sandbox:
-    running.request("/api/messages", "DELETE")
-    return running
 
 
 def demo(sandbox: Sandbox) -> tuple[WebPushCredential, str]:
@@ -49,15 +36,6 @@ def subscription(sandbox: Sandbox, **wanted: str) -> str:
     return PushChannel().normalise_address(found)
 
 
-def send(run: Any, credential: WebPushCredential, *batch: Any) -> list[SendResult]:
-    async def conversation() -> list[SendResult]:
-        async with opened(WebPushProvider) as provider:
-            return await send_all(provider, list(batch), credential)
-
-    results: list[SendResult] = run(conversation())
-    return results
-
-
 def test_the_browser_reads_what_was_sent(run: Any, sandbox: Sandbox) -> None:
     credential, public = demo(sandbox)
     browser = subscription(sandbox, name="ada", vapid_public_key=public)
@@ -72,7 +50,7 @@ def test_the_browser_reads_what_was_sent(run: Any, sandbox: Sandbox) -> None:
         ttl=60,
         collapse_key="chat 7",
     )
-    (result,) = send(run, credential, message)
+    (result,) = send_through(run, WebPushProvider, credential, message)
     assert result.accepted
     (caught,) = sandbox.messages(channel="push", to=json.loads(browser)["endpoint"])
     assert result.provider_message_id.endswith(f"/push/messages/{caught['id']}")
@@ -112,7 +90,7 @@ def test_every_refusal_has_its_meaning(
     retry_after: float | None,
     dead: bool,
 ) -> None:
-    (result,) = send(run, demo(sandbox)[0], message_to(subscription(sandbox, name=name)))
+    (result,) = send_through(run, WebPushProvider, demo(sandbox)[0], message_to(subscription(sandbox, name=name)))
     assert not result.accepted
     assert (result.reason, result.code, result.retryable) == (FailureReason(reason), code, retryable)
     assert (result.retry_after, result.dead_address) == (retry_after, dead)
@@ -123,20 +101,20 @@ def test_every_refusal_has_its_meaning(
 def test_subscriptions_of_another_key_are_refused(run: Any, sandbox: Sandbox) -> None:
     other = WebPushCredential.model_validate({"vapid_private_key": pem(), "vapid_subject": "https://acme.example"})
     browser = subscription(sandbox, vapid_public_key=other.public_key())
-    (refused,) = send(run, demo(sandbox)[0], message_to(browser))
-    (taken,) = send(run, other, message_to(browser))
+    (refused,) = send_through(run, WebPushProvider, demo(sandbox)[0], message_to(browser))
+    (taken,) = send_through(run, WebPushProvider, other, message_to(browser))
     assert (refused.reason, refused.dead_address, taken.accepted) == (FailureReason.AUTH_ERROR, False, True)
 
 
 def test_many_browsers_at_once(run: Any, sandbox: Sandbox) -> None:
     browsers = [subscription(sandbox, name=f"b{number}") for number in range(40)]
-    results = send(run, demo(sandbox)[0], *(message_to(browser) for browser in browsers))
+    results = send_through(run, WebPushProvider, demo(sandbox)[0], *(message_to(browser) for browser in browsers))
     assert all(result.accepted for result in results)
     assert {m["to"] for m in sandbox.messages()} == {json.loads(browser)["endpoint"] for browser in browsers}
 
 
 def test_too_much_for_a_browser_is_the_contents_fault(run: Any, sandbox: Sandbox) -> None:
-    (result,) = send(run, demo(sandbox)[0], message_to(subscription(sandbox), body="x" * 4000))
+    (result,) = send_through(run, WebPushProvider, demo(sandbox)[0], message_to(subscription(sandbox), body="x" * 4000))
     assert (result.reason, result.retryable) == (FailureReason.CONTENT_ERROR, False)
 
 
@@ -154,7 +132,7 @@ def test_endpoints_on_private_networks_are_out_of_reach_unless_allowed(run: Any,
 
 
 def test_a_token_is_not_a_subscription(run: Any, sandbox: Sandbox) -> None:
-    (result,) = send(run, demo(sandbox)[0], message_to("just-a-token"))
+    (result,) = send_through(run, WebPushProvider, demo(sandbox)[0], message_to("just-a-token"))
     assert (result.code, result.retryable) == ("not_a_subscription", False)
     assert WebPushProvider.takes(subscription(sandbox))
     assert not WebPushProvider.takes("just-a-token")

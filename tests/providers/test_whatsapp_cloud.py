@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,36 +18,15 @@ from pydantic import ValidationError
 from notifications.providers.base import FailureReason, Receipt, ReceiptRequest, SendResult, field_errors
 from notifications.providers.whatsapp_cloud import SIGNATURE, WhatsAppCloudProvider, WhatsAppCredential
 from notifications.providers.whatsapp_webhooks import STOP_WORDS
-from tests.providers.vendor_ends import message_to, opened, running_sandbox, send_all
+from tests.providers.vendor_ends import message_to, opened, send_all, send_through
 from tests.sandbox.conftest import Sandbox
 
 ADA = "+4915112345678"
 TEXT = {"text": {"body": "Grüße"}}
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as program:
-        yield program
-
-
-@pytest.fixture
-def sandbox(running: Sandbox) -> Sandbox:
-    running.request("/api/messages", "DELETE")
-    return running
-
-
 def demo(sandbox: Sandbox, **changes: str) -> WhatsAppCredential:
     return WhatsAppCredential.model_validate({**sandbox.request("/demo/whatsapp").json(), **changes})
-
-
-def send(run: Any, credential: WhatsAppCredential, *batch: Any) -> list[SendResult]:
-    async def conversation() -> list[SendResult]:
-        async with opened(WhatsAppCloudProvider) as provider:
-            return await send_all(provider, list(batch), credential)
-
-    results: list[SendResult] = run(conversation())
-    return results
 
 
 TEMPLATE = {
@@ -89,7 +67,7 @@ MEDIA = {"media": {"type": "document", "link": "https://cdn.example/a.pdf", "cap
 )
 def test_a_message_arrives(run: Any, sandbox: Sandbox, content: Any, sent: dict[str, Any], text: str) -> None:
     message = message_to(ADA, **content)
-    (result,) = send(run, demo(sandbox), message)
+    (result,) = send_through(run, WhatsAppCloudProvider, demo(sandbox), message)
     assert result.accepted
     assert result.provider_message_id.startswith("wamid.")
     (caught,) = sandbox.messages(channel="whatsapp", to=ADA)
@@ -130,7 +108,7 @@ def test_every_refusal_has_its_meaning(
     retry_after: float | None,
     ambiguous: bool,
 ) -> None:
-    (result,) = send(run, demo(sandbox), message_to(number, **TEXT))
+    (result,) = send_through(run, WhatsAppCloudProvider, demo(sandbox), message_to(number, **TEXT))
     assert not result.accepted
     assert (result.reason, result.code, result.retryable) == (FailureReason(reason), code, retryable)
     assert (result.retry_after, result.ambiguous) == (retry_after, ambiguous)
@@ -138,15 +116,19 @@ def test_every_refusal_has_its_meaning(
 
 
 def test_outside_the_window_a_template_still_goes(run: Any, sandbox: Sandbox) -> None:
-    refused, taken = send(
-        run, demo(sandbox), message_to("+15005550003", **TEXT), message_to("+15005550003", **TEMPLATE)
+    refused, taken = send_through(
+        run,
+        WhatsAppCloudProvider,
+        demo(sandbox),
+        message_to("+15005550003", **TEXT),
+        message_to("+15005550003", **TEMPLATE),
     )
     assert "only a template can be sent now" in refused.response
     assert taken.accepted
 
 
 def test_an_answer_that_is_lost_is_ambiguous(run: Any, sandbox: Sandbox) -> None:
-    (result,) = send(run, demo(sandbox), message_to("+15005550063", **TEXT))
+    (result,) = send_through(run, WhatsAppCloudProvider, demo(sandbox), message_to("+15005550063", **TEXT))
     assert (result.accepted, result.ambiguous, result.retryable) == (False, True, True)
     assert len(sandbox.messages()) == 1
 

@@ -58,6 +58,19 @@ async def send_all(
     return [results[message.id] for message in batch]
 
 
+def send_through(
+    run: Any, kind: type[Provider[Any]], credential: CredentialSchema, *batch: OutgoingMessage
+) -> list[SendResult]:
+    """Send a batch through a provider of its own, in an event loop of its own."""
+
+    async def conversation() -> list[SendResult]:
+        async with opened(kind) as provider:
+            return await send_all(provider, list(batch), credential)
+
+    results: list[SendResult] = run(conversation())
+    return results
+
+
 @contextlib.asynccontextmanager
 async def served(handlers: dict[str, Any]) -> AsyncIterator[str]:
     """A server with POST handlers by path, for what the sandbox does not do. Yields its address."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import connection
 from rest_framework.test import APIClient
 
 from notification_service.lib.scope import platform_scope, tenant_scope
@@ -96,6 +99,26 @@ def test_one_person_per_email_and_external_id(
     answer = admin.client.post(USERS, {**ADA, **changes})
     assert (answer.status_code, answer.json()["code"], list(answer.json()["errors"])) == (409, "duplicate", [field])
     created(stranger)
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "back\\slash"])
+def test_metadata_may_hold_any_text(admin: Persona, text: str) -> None:
+    assert created(admin, metadata={"a": text})["metadata"] == {"a": text}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_of_many_at_once_gets_the_email(admin: Persona) -> None:
+    together = Barrier(4)
+
+    def create(number: int) -> int:
+        try:
+            together.wait(timeout=10)
+            return admin.client.post(USERS, {**ADA, "external_user_id": f"crm-{number}"}).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(create, range(4))) == [201, 409, 409, 409]
 
 
 def test_change_some_or_all(admin: Persona) -> None:
@@ -193,13 +216,16 @@ def test_erasure_leaves_nothing(admin: Persona) -> None:
     admin.client.put(f"{address}/preferences", {"digest": "daily"})
     admin.client.delete(address)
     again = created(admin, name="Ada once more")
-    asked: list[list[str]] = []
-    hooks.on_erased(lambda user_ids: asked.append(list(user_ids)))
+    asked: list[hooks.KnownAs] = []
+    hooks.on_erased(asked.append)
     try:
         assert admin.client.delete(f"{USERS}/{again['id']}?erase=true").status_code == 204
     finally:
         hooks._erased.pop()
-    assert asked == [["crm-17", again["id"]]]
+    (known,) = asked
+    assert known.user_ids == ("crm-17", again["id"])
+    addresses = {"Ada@example.com", "ada@example.com", "+353861234567", "token-of-a-phone"}
+    assert set(known.addresses) == {*addresses, *known.user_ids}
     with tenant_scope(admin.tenant_id):
         assert not any(model.objects.exists() for model in (Recipient, Device, Preference))
     with platform_scope("test"):

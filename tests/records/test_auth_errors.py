@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +18,11 @@ from pytest_django.fixtures import Settings
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
 from notifications.credentials.models import Credential
+from notifications.records import hooks
 from notifications.records.engine import Engine
 from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import HOLD
+from notifications.records.queue import Claimed
 from tenants.models import AuditLog, Role, User
 from tests.conftest import Persona
 from tests.records.conftest import RECORDS, attempts_of, change, example, load, tokens
@@ -62,6 +65,31 @@ def test_the_refused_record_fails_and_the_credential_is_paused(
     assert (row.actor_type, row.resource_id) == ("system", credential["id"])
     assert "535" in row.metadata["reason"]
     assert (row.metadata["before"], row.metadata["after"]) == ({"status": "active"}, {"status": "paused"})
+
+
+def test_a_credential_that_was_corrected_meanwhile_is_not_paused_for_what_it_was(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox
+) -> None:
+    """The refusal of the old one arrives after the new one was stored."""
+    posted(recipient="auth-fail@example.com")
+
+    def correct_first(claimed: Sequence[Claimed]) -> Mapping[UUID, hooks.Finish]:
+        def finish(_: Claimed, content: dict[str, Any]) -> dict[str, Any]:  # after the credential was read
+            with ThreadPoolExecutor() as other:
+                other.submit(correct, admin, "patch").result()
+            return content
+
+        return {claimed[0].id: finish}
+
+    hooks.on_claimed(correct_first)
+    try:
+        engine.drain(admin.tenant_id, "normal")
+    finally:
+        hooks._on_claimed.remove(correct_first)
+    assert credential_of(admin)["status"] == "active"
+    posted(recipient="auth-fail@example.com")
+    engine.drain(admin.tenant_id, "normal")
+    assert credential_of(admin)["status"] == "paused"
 
 
 @pytest.mark.parametrize("method", ["put", "patch"])

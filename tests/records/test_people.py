@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from notification_service.lib.scope import tenant_scope
 from notifications.credentials.models import Credential
-from notifications.records.models import NotificationRecord
+from notifications.records.models import IdempotencyKey, NotificationRecord
 from tenants.models import Tenant
 from tests.conftest import Persona
 from tests.records.test_door import Doors
@@ -143,6 +143,10 @@ def test_who_may_not_be_written_to_is_skipped(admin: Persona, people: list[dict[
     body = send(admin, ["email", "push"], *named)
     assert reached(body) == [("email", "bob@example.com")]
     assert [each[3] for each in missed(body)] == ["not_active"] * 4 + ["no_device"]
+    by_device = {"channel": "push", "content": {"title": "Hi"}, "to": ["crm-1", "a-token"]}
+    body = admin.client.post(SEND, by_device).json()
+    assert (reached(body), missed(body)) == ([("push", "a-token")], [(0, "push", "crm-1", "not_active")])
+    assert rows(admin)[-1].user_id == ""
 
 
 def test_unknown_people_have_an_inbox_and_perhaps_devices(admin: Persona) -> None:
@@ -160,6 +164,7 @@ def test_unknown_people_have_an_inbox_and_perhaps_devices(admin: Persona) -> Non
         ({"role": 7}, "recipients.0.role"),
         ({"user_id": {"a": 1}}, "recipients.0.user_id"),
         ({"user_id": "x\x00"}, "recipients.0.user_id"),
+        ({"user_id": "x\x07"}, "recipients.0.user_id"),
         ({"external_user_id": "x" * 256}, "recipients.0.external_user_id"),
         ({"user_id": "nobody"}, "recipients.0"),
     ],
@@ -181,9 +186,9 @@ def test_another_tenants_people_are_unknown(admin: Persona, stranger: Persona, p
 # --- One record ---------------------------------------------------------------------------------------------------
 
 
-def record(persona: Persona, status: int = 201, **body: Any) -> dict[str, Any]:
+def record(persona: Persona, expected: int = 201, /, **body: Any) -> dict[str, Any]:
     answer = persona.client.post(RECORDS, {"channel": "email", "content": {"body": "Hi {{user.name}}"}, **body})
-    assert answer.status_code == status, answer.json()
+    assert answer.status_code == expected, answer.json()
     found: dict[str, Any] = answer.json()
     return found
 
@@ -318,3 +323,38 @@ def test_what_is_scheduled_for_quiet_hours_waits_for_their_end(admin: Persona, c
     later = timezone.now() + timedelta(hours=5)
     body = record(admin, user_id="crm-1", scheduled_at=later.isoformat())
     assert datetime.fromisoformat(body["next_attempt_at"]) == later
+
+
+# --- Their rights ---------------------------------------------------------------------------------------------------
+
+
+def test_erasure_empties_their_messages_and_stops_what_waits(admin: Persona, people: list[dict[str, Any]]) -> None:
+    key = {"Idempotency-Key": "once"}
+    body = {
+        "channel": "email",
+        "recipient": "ada@example.com",
+        "content": {"body": "Dear Ada"},
+        "context": {"a": "Ada"},
+    }
+    assert admin.client.post(RECORDS, body, headers=key).status_code == 201
+    send(admin, ["email", "sms", "push", "inapp"], {"user_id": "crm-1"})
+    others = record(admin, user_id="crm-2")
+    with tenant_scope(admin.tenant_id):
+        NotificationRecord.objects.filter(channel="sms").update(status="success", provider_response="to Ada: ok")
+    assert admin.client.delete(f"{USERS}/{people[0]['id']}?erase=true").status_code == 204
+    *theirs, kept = rows(admin)
+    assert [row.status for row in theirs] == ["cancelled", "cancelled", "success", "cancelled", "cancelled"]
+    for row in theirs:
+        assert (row.recipient, row.user_id, row.content, row.context, row.metadata) == ("erased", "", {}, {}, {})
+        assert (row.provider_response, row.locale) == ("", "")
+    assert (str(kept.id), kept.recipient, kept.status) == (others["id"], "bob@example.com", "pending")
+    with tenant_scope(admin.tenant_id):
+        assert not IdempotencyKey.objects.exists()
+
+
+def test_an_export_has_their_messages(admin: Persona, people: list[dict[str, Any]]) -> None:
+    by_address = record(admin, recipient="ada@example.com", content={"body": "Hi"})
+    by_name = record(admin, user_id="crm-1")
+    record(admin, user_id="crm-2")
+    found = admin.client.get(f"{USERS}/{people[0]['id']}/export").json()
+    assert found["notifications"] == [by_name, by_address]

@@ -13,10 +13,12 @@ from rest_framework.response import Response
 from notifications.batches import services
 from notifications.batches.models import Batch, BatchStatus
 from notifications.batches.services import MAX_CHUNK, MAX_ITEMS, BatchCall
-from notifications.records.api import RecordFilter, RecordOut, SmallObject
+from notifications.records.api import RecordFilter, RecordOut
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.models import NotificationRecord
+from notifications.records.representation import for_lists
 from notifications.records.states import Lane
+from tenants.api.fields import SmallObject
 from tenants.api.pagination import Cursor
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
@@ -237,12 +239,9 @@ class BatchNotifications(TenantView):
     )
     def get(self, request: Request, batch_id: UUID) -> Response:
         batch = services.get_batch(batch_id)
-        rows = NotificationRecord.objects.filter(batch_id=batch.id, deleted_at=None)
-        filters = RecordFilter(request.query_params, queryset=rows, request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
+        found = self.filtered(for_lists(NotificationRecord.objects.filter(batch_id=batch.id, deleted_at=None)))
         pages = Cursor()
-        return pages.get_paginated_response(RecordOut(pages.paginate_queryset(filters.qs, request), many=True).data)
+        return pages.get_paginated_response(RecordOut(pages.paginate_queryset(found, request), many=True).data)
 
 
 @extend_schema(tags=["batches"])

@@ -22,8 +22,8 @@ from notifications.batches.export import errors_csv
 from notifications.batches.jobs import JobCall
 from notifications.batches.models import Job, JobStatus
 from notifications.batches.progress import percent_of, progress_of
-from notifications.records.api import SmallObject
 from notifications.records.states import Lane
+from tenants.api.fields import SmallObject
 from tenants.api.views import ServiceView, TenantView
 from tenants.permissions import Permission
 

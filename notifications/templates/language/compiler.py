@@ -6,9 +6,9 @@ Most texts are joins, and a join is some fifty times faster. What both can rende
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from babel import Locale
 
@@ -18,6 +18,9 @@ from notifications.templates.language import filters
 from notifications.templates.language.engine import LiquidText
 from notifications.templates.language.scan import Part, scan
 from notifications.templates.language.values import FilterError
+
+#: Filters with their arguments, in order.
+_Chain: TypeAlias = list[tuple[str, list[Any]]]
 
 _LITERAL = r"""\"[^\"]*\"|'[^']*'|-?[0-9]{1,15}(?:\.[0-9]{1,15})?"""
 _FILTER = re.compile(rf"\s*\|\s*(\w+)\s*(?::\s*((?:{_LITERAL})(?:\s*,\s*(?:{_LITERAL}))*))?\s*")
@@ -41,20 +44,39 @@ class _Bound(Placeholder):
         return self._value
 
 
+class _Optional(Placeholder):
+    """A placeholder that shows nothing where there is no value."""
+
+    __slots__ = ()
+
+    def find(self, context: Mapping[str, Any]) -> Any:
+        value = super().find(context)
+        return "" if value is None else value
+
+
 class _Filtered(Placeholder):
     """A placeholder whose value goes through filters."""
 
-    __slots__ = ("_field", "_filters", "_formats")
+    __slots__ = ("_field", "_filters", "_formats", "_without")
 
-    def __init__(self, name: str, source: str, chain: list[tuple[str, list[Any]]], field: str, formats: Locale) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: str,
+        chain: list[tuple[str, list[Any]]],
+        field: str,
+        formats: Locale,
+        without: str | None,
+    ) -> None:
         super().__init__(name)
         self.key, self._filters, self._field, self._formats = f"{name}|{source}", chain, field, formats
+        self._without = without
 
     def find(self, context: Mapping[str, Any]) -> Any:
         value = super().find(context)
         for name, arguments in self._filters:
             if value is None and name != "default":
-                return None
+                return self._without
             try:
                 value = filters.apply(name, self._formats, value, *arguments)
             except (FilterError, TypeError) as error:
@@ -63,8 +85,11 @@ class _Filtered(Placeholder):
         return value
 
 
-def texts_in(formats: Locale, bound: Mapping[str, Any]) -> TextCompiler:
-    """Return what compiles texts for a language, with what is known before there is a message (``brand.name``)."""
+def texts_in(formats: Locale, bound: Mapping[str, Any], optional: Collection[str] = ()) -> TextCompiler:
+    """Return what compiles texts for a language.
+
+    ``bound`` is what is known before there is a message (``brand.name``); ``optional`` what may be without a value.
+    """
 
     def compile_text(source: str, field: str) -> Text:
         if "{{" not in source and "{%" not in source:
@@ -72,36 +97,44 @@ def texts_in(formats: Locale, bound: Mapping[str, Any]) -> TextCompiler:
         source = fold(source, field, bound)
         parts: list[str | Placeholder] = []
         for part in scan(source, field):
-            piece = part.source if part.kind == "text" and not part.inner else _placeholder(part, field, formats, bound)
+            piece = part.source if part.kind == "text" and not part.inner else placeholder(part, field)
             if piece is None:
-                return LiquidText(source, field, formats, bound)
+                return LiquidText(source, field, formats, bound, optional)
             parts.append(piece)
         return Text(tuple(parts), field)
+
+    def placeholder(part: Part, field: str) -> Placeholder | None:
+        """Return the simple placeholder that a part is, or None if it is more than that."""
+        if part.kind != "output":
+            return None
+        name, bar, _ = part.inner.partition("|")
+        name = name.strip()
+        if not NAME.fullmatch(name) or {"first", "last", "size"} & set(name.split(".")[1:]):
+            return None
+        if not bar and name in bound:
+            return _Bound(name, bound[name])
+        if not bar:
+            return _Optional(name) if name in optional else Placeholder(name)
+        source = part.inner[part.inner.index("|") :]
+        chain = _chain(source)
+        if chain is None or name in bound:
+            return None
+        return _Filtered(name, source.strip(), chain, field, formats, "" if name in optional else None)
 
     return compile_text
 
 
-def _placeholder(part: Part, field: str, formats: Locale, bound: Mapping[str, Any]) -> Placeholder | None:
-    """Return the simple placeholder that a part is, or None if it is more than that."""
-    if part.kind != "output":
-        return None
-    name, bar, _ = part.inner.partition("|")
-    name = name.strip()
-    if not NAME.fullmatch(name) or {"first", "last", "size"} & set(name.split(".")[1:]):
-        return None
-    if not bar:
-        return _Bound(name, bound[name]) if name in bound else Placeholder(name)
-    if name in bound:
-        return None
-    chain: list[tuple[str, list[Any]]] = []
-    at, source = 0, part.inner[part.inner.index("|") :]
+def _chain(source: str) -> _Chain | None:
+    """Return the filters of a placeholder with their arguments, or None if one of them is not simple."""
+    chain: _Chain = []
+    at = 0
     while at < len(source):
         found = _FILTER.match(source, at)
         if found is None or found[1] not in filters.FILTERS or found[1] in _NOT_SIMPLE:
             return None
         chain.append((found[1], [_literal(each) for each in _ARGUMENT.findall(found[2] or "")]))
         at = found.end()
-    return _Filtered(name, source.strip(), chain, field, formats)
+    return chain
 
 
 def _literal(source: str) -> Any:

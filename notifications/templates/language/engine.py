@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+from io import StringIO
 from typing import Any, ClassVar, Final, TextIO
 
 from babel import Locale
 from liquid import Environment, RenderContext
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.capture_tag import CaptureNode, CaptureTag
-from liquid.context import ReadOnlyChainMap
 from liquid.exceptions import FilterArgumentError, LiquidError
+from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
 from liquid.undefined import UNDEFINED, Undefined
+from liquid.utils import ReadOnlyChainMap
 
 from notifications.channels.base import ContentError
 from notifications.channels.placeholders import NAME, Text
@@ -57,10 +59,27 @@ class Missing(Undefined):
     def __init__(self, name: str, *, token: Any = None, obj: object = UNDEFINED, hint: str | None = None) -> None:
         super().__init__(name, token=token, obj=obj, hint=hint)
 
-    def _raise(self, *_: object) -> Any:
+    def __contains__(self, item: object) -> bool:
         raise MissingValue(self.name)
 
-    __contains__ = __getitem__ = __len__ = __iter__ = __str__ = __int__ = __reversed__ = _raise  # type: ignore[assignment]
+    def __getitem__(self, key: object) -> object:
+        raise MissingValue(self.name)
+
+    def __len__(self) -> int:
+        raise MissingValue(self.name)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise MissingValue(self.name)
+
+    def __str__(self) -> str:
+        raise MissingValue(self.name)
+
+    def __int__(self) -> int:
+        raise MissingValue(self.name)
+
+    def __reversed__(self) -> Iterator[Any]:
+        raise MissingValue(self.name)
+
     __hash__ = Undefined.__hash__
 
     def __bool__(self) -> bool:
@@ -70,16 +89,31 @@ class Missing(Undefined):
         return other is None or other is False or isinstance(other, Undefined)
 
 
+class Nothing(Missing):
+    """What may be missing: it is false in a condition, empty as a list, and nothing where it is shown."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __contains__(self, item: object) -> bool:
+        return False
+
+
 class _Context(RenderContext):
     """Looks values up in mappings and lists only, and watches the clock."""
 
-    __slots__ = ("bound", "escape", "formats", "lookups", "until")
+    __slots__ = ("bound", "escape", "formats", "lookups", "optional", "until")
 
     def __init__(self, template: BoundTemplate, values: Mapping[str, Any]) -> None:
         super().__init__(template, globals=values)
+        self.formats = Locale("en")
         self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)  # without "now" and "today"
         self.escape: Callable[[str], str] | None = None
         self.bound: Mapping[str, Any] = {}
+        self.optional: Collection[str] = ()
         self.lookups = 0
         self.until = time.thread_time() + MAX_SECONDS
 
@@ -93,9 +127,17 @@ class _Context(RenderContext):
             value = self._whole(first)
             for key in rest:
                 value = member(value, key)
+        if value == "" and name in self.bound:
+            return Nothing(name, token=token)
         if value is None:
-            return Missing(name, token=token) if default is UNDEFINED else default
+            kind = Nothing if name in self.optional else Missing
+            return kind(name, token=token) if default is UNDEFINED else default
         return value
+
+    def get_buffer(self, buf: Any = None) -> StringIO:
+        """A buffer that counts what is written, and leaves line ends alone."""
+        used = buf.size if isinstance(buf, LimitedStringIO) else 0
+        return LimitedStringIO(limit=MAX_OUTPUT - used, newline="")
 
     def watch(self) -> None:
         """Raise ``OutOfTime`` if this has taken too long."""
@@ -126,7 +168,12 @@ class _Template(BoundTemplate):
 class _OutputNode(OutputNode):
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         assert isinstance(context, _Context)  # noqa: S101 - for the type checker
-        return buffer.write(context.as_output(self.expression.evaluate(context), self.expression))
+        try:
+            return buffer.write(context.as_output(self.expression.evaluate(context), self.expression))
+        except MissingValue as error:
+            if error.name not in context.optional and error.name not in context.bound:
+                raise
+            return 0
 
 
 class _Output(Output):
@@ -185,23 +232,28 @@ _environment = _Environment()
 class LiquidText(Text):
     """A text with conditions, loops or anything else that only Liquid can do."""
 
-    __slots__ = ("_bound", "_formats", "_template")
+    __slots__ = ("_bound", "_formats", "_optional", "_template")
 
     is_fixed: ClassVar[bool] = False
 
-    def __init__(self, source: str, field: str, formats: Locale, bound: Mapping[str, Any]) -> None:
+    def __init__(
+        self, source: str, field: str, formats: Locale, bound: Mapping[str, Any], optional: Collection[str] = ()
+    ) -> None:
         super().__init__((), field)
-        self._formats, self._bound = formats, bound
+        self._formats, self._bound, self._optional = formats, bound, optional
         self._template = self._safely(partial(_environment.from_string, _prepared(source, field)))
-        variables = self._safely(lambda: self._template.analyze(include_partials=False).globals)
-        self.placeholders = tuple(dict.fromkeys(
-            name for found in variables.values() for each in found if (name := _name(each.segments)) not in bound
-        ))  # fmt: skip
+        found = self._safely(lambda: self._template.analyze(include_partials=False))
+        if unknown := sorted(found.filters.keys() - filters.FILTERS.keys()):
+            known = ", ".join(sorted(filters.FILTERS))
+            raise ContentError(f"{field}: Unknown filter {unknown[0][:60]!r}; known: {known}.", field=field)
+        names = (_name(each.segments) for variables in found.globals.values() for each in variables)
+        self.placeholders = tuple(dict.fromkeys(name for name in names if name not in bound))
 
     def render(self, context: Mapping[str, Any], escape: Callable[[str], str] | None = None) -> str:
         """Fill in the values. Raises ``ContentError`` naming the placeholder, also for what takes too much."""
         liquid = _Context(self._template, context)
-        liquid.escape, liquid.formats, liquid.bound = escape, self._formats, self._bound
+        liquid.escape, liquid.formats = escape, self._formats
+        liquid.bound, liquid.optional = self._bound, self._optional
         buffer = liquid.get_buffer()
         self._safely(partial(self._template.render_with_context, liquid, buffer))
         return buffer.getvalue()
@@ -216,7 +268,8 @@ class LiquidText(Text):
                 placeholder=error.name,
             ) from None
         except LiquidError as error:
-            at = f" at position {error.token.start_index + 1}" if error.token is not None else ""
+            token: Any = error.token
+            at = f" at position {token.start_index + 1}" if token is not None else ""
             raise ContentError(f"{self.field}: {error.message[:300]}{at}.", field=self.field) from None
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, AttributeError) as error:
             # Whatever a stranger's words do to the engine is a fault of the words.
@@ -251,7 +304,7 @@ def _name(segments: Any) -> str:
     names: Iterator[Any] = iter(segments)
     found: list[str] = []
     for each in names:
-        if not isinstance(each, str | int):
+        if not isinstance(each, str | int):  # what is looked up by another value is only known then
             break
         found.append(str(each))
     return ".".join(found)

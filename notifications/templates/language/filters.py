@@ -145,7 +145,7 @@ def pluralize(formats: Locale, value: Any, *words: Any) -> str:
     if not words:
         raise FilterError("needs the forms of the word")
     rule = formats.plural_form
-    known = [tag for tag in _PLURALS if tag in rule.tags or tag == "other"]
+    known: list[str] = [tag for tag in _PLURALS if tag in rule.tags or tag == "other"]
     place = known.index(rule(abs(as_number(value))))
     return as_text(words[min(place, len(words) - 1)])
 
@@ -350,7 +350,10 @@ def apply(name: str, formats: Locale, value: Any, *arguments: Any) -> Any:
     """Apply a filter. Raises ``FilterError`` for values that it does not take, and for results out of bounds."""
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise FilterError("is too long for a filter")
-    result = FILTERS[name](formats, value, *arguments)
+    try:
+        result = FILTERS[name](formats, value, *arguments)
+    except ArithmeticError:
+        raise FilterError("can not be calculated with") from None
     if (isinstance(result, str) and len(result) > MAX_TEXT) or (isinstance(result, list) and len(result) > MAX_ITEMS):
         raise FilterError("became too long")
     return result

@@ -11,8 +11,8 @@ from uuid import UUID
 #: Characters of a text, and items of a list, that a filter may take and give.
 MAX_TEXT: Final = 200_000
 MAX_ITEMS: Final = 20_000
-_LARGEST: Final = Decimal(10) ** 30
-_SMALLEST: Final = Decimal(10) ** -30
+#: Digits of a number before or after its point.
+_DIGITS: Final = 30
 
 
 class FilterError(Exception):
@@ -45,7 +45,7 @@ def as_number(value: Any) -> Decimal:
         number = Decimal(value) if isinstance(value, int) else Decimal(str(value).strip()[:64])
     except InvalidOperation:
         raise FilterError("is not a number") from None
-    if not number.is_finite() or abs(number) >= _LARGEST or (number and abs(number) < _SMALLEST):
+    if not number.is_finite() or (number and abs(number.adjusted()) >= _DIGITS):
         raise FilterError("is too large or too small a number")
     return number
 
@@ -60,7 +60,7 @@ def as_whole(value: Any, lowest: int, highest: int) -> int:
 
 def plain_number(number: Decimal) -> int | Decimal:
     """Return a number without zeros that say nothing."""
-    if abs(number) >= _LARGEST:
+    if number and number.adjusted() >= _DIGITS:
         raise FilterError("is too large a number")
     if number == number.to_integral_value():
         return int(number)

@@ -1,0 +1,189 @@
+"""W1 and W2: what a message to one person's socket costs the server, and what a socket costs that gets none."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import msgpack  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]
+import redis.asyncio
+
+from benchmarks import service
+from benchmarks.results import Result, median
+from benchmarks.scene import Scene
+from benchmarks.socket_clients import close_all, connect_all, wait_for
+from benchmarks.stage import Program
+from notification_service.lib.scope import tenant_scope
+from notification_service.local.ports import free_ports
+from notifications.inbox import streams
+from notifications.inbox.socket.threads import in_thread
+from notifications.inbox.streams import NewMessage
+from tenants.models import Membership, Role, Tenant, User
+from tenants.tokens import issue_access_token
+
+MESSAGES_TARGET, IDLE_TARGET = ">= 5x CPU per message", "<= 0.5x memory"
+_LEAST, _MOST = 5.0, 0.5
+#: By scale: sockets and messages of W1 (a message each in turn), sockets of W2.
+_SOCKETS = {"tiny": 20, "quick": 200, "full": 1_000}
+_MESSAGES = {"tiny": 200, "quick": 2_000, "full": 50_000}
+_IDLE = {"tiny": 40, "quick": 300, "full": 2_000}
+#: Messages that one transaction writes: fewer than the engine writes under load, more than when it is idle.
+_TOGETHER = 50
+_MARKER = b"Interview at ten"
+_CONTENT = {"title": "Interview at ten", "body": "Room 4, second floor. Bring the folder.", "data": {"interview": 7}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A server to connect to, the address of each person's socket, and the way to send a message each to some."""
+
+    program: Program
+    port: int
+    paths: Sequence[str]
+    send: Callable[[Sequence[int]], Awaitable[None]]
+
+
+def run_messages(scene: Scene) -> Result:
+    """Send messages to one person after the other, and compare the processor time of the two servers."""
+    count, people = _MESSAGES[scene.scale.name], _SOCKETS[scene.scale.name]
+    ours, theirs = _ours(scene, people), _theirs(scene, people)
+    try:
+        used: dict[str, list[float]] = {"ours": [], "baseline": []}
+        rates: dict[str, list[float]] = {"ours": [], "baseline": []}
+        for _ in range(scene.scale.rounds):
+            for name, side in (("baseline", theirs), ("ours", ours)):
+                seconds, elapsed = asyncio.run(_messages(side, count))
+                used[name].append(seconds / count * 1e6)
+                rates[name].append(count / elapsed)
+    finally:
+        _stop(ours, theirs)
+    mine, other = median(used["ours"]), median(used["baseline"])
+    ratio = other / mine
+    return Result(
+        "W1",
+        f"{mine:.0f} us a message, {median(rates['ours']):,.0f}/s offered",
+        f"{other:.0f} us (group_send, {median(rates['baseline']):,.0f}/s)",
+        ratio,
+        MESSAGES_TARGET,
+        ratio >= _LEAST,
+        {"sockets": people, "messages": count, "microseconds": used, "rate": rates, "together": _TOGETHER},
+    )
+
+
+async def _messages(side: _Side, count: int) -> tuple[float, float]:
+    listeners = await connect_all(side.port, side.paths, _MARKER)
+    try:
+        await asyncio.sleep(0.3)  # what follows a handshake is no part of this
+        process = psutil.Process(side.program.process.pid)
+        before, started = _cpu(process), time.monotonic()
+        turns = iter(place % len(side.paths) for place in range(count))
+        while some := list(islice(turns, _TOGETHER)):
+            await side.send(some)
+        await wait_for(listeners, count, seconds=60)
+        elapsed = max(one.latest for one in listeners) - started
+        return _cpu(process) - before, elapsed
+    finally:
+        close_all(listeners)
+        await asyncio.sleep(0.3)
+
+
+def run_idle(scene: Scene) -> Result:
+    """Open sockets that offer compression as browsers do, leave them alone, and compare the servers' memory."""
+    count = _IDLE[scene.scale.name]
+    found: dict[str, float] = {}
+    for name, make in (("baseline", _theirs), ("ours", _ours)):
+        side = make(scene, count)
+        try:
+            found[name] = asyncio.run(_idle(side))
+        finally:
+            _stop(side)
+    ratio = found["ours"] / found["baseline"]
+    return Result(
+        "W2",
+        f"{found['ours'] / 1024:.1f} KB a socket, {count:,} sockets",
+        f"{found['baseline'] / 1024:.1f} KB (Channels consumer)",
+        ratio,
+        IDLE_TARGET,
+        ratio <= _MOST,
+        {"sockets": count, "bytes": found},
+    )
+
+
+async def _idle(side: _Side) -> float:
+    warm = await connect_all(side.port, side.paths[:20], _MARKER, deflate=True)
+    close_all(warm)
+    await asyncio.sleep(0.5)
+    process = psutil.Process(side.program.process.pid)
+    before = process.memory_info().rss
+    listeners = await connect_all(side.port, side.paths, _MARKER, deflate=True)
+    await asyncio.sleep(1.0)
+    after = process.memory_info().rss
+    close_all(listeners)
+    return max(1.0, float(after - before)) / len(listeners)
+
+
+def _ours(scene: Scene, people: int) -> _Side:
+    program, port = service.start_web(scene.stage)
+    company = service.company(f"sockets-{time.monotonic_ns()}", {})
+    tenant = Tenant.objects.get(id=company.id)
+    nobody = "!"  # no password: nobody signs in with one
+    users = User.objects.bulk_create(
+        User(email=f"p{place}@{tenant.slug}.example", password=nobody) for place in range(people)
+    )
+    with tenant_scope(tenant.id):
+        Membership.objects.bulk_create(Membership(tenant=tenant, user=user, role=Role.EMPLOYEE) for user in users)
+    paths = [f"/ws/notifications/?token={issue_access_token(user, tenant, Role.EMPLOYEE)}" for user in users]
+    ids = [str(user.id) for user in users]
+    program.wait()
+
+    async def send(places: Sequence[int]) -> None:
+        await in_thread(_append, tenant.id, [ids[place] for place in places])
+
+    return _Side(program, port, paths, send)
+
+
+def _append(tenant_id: UUID, user_ids: Sequence[str]) -> None:
+    with tenant_scope(tenant_id):
+        streams.append([NewMessage(user_id, _CONTENT) for user_id in user_ids])
+
+
+def _theirs(scene: Scene, people: int) -> _Side:
+    (port,) = free_ports(1)
+    program = scene.stage.start(
+        "channels",
+        *("-m", "uvicorn", "benchmarks.baselines.asgi:application", "--host=127.0.0.1", f"--port={port}"),
+        "--log-level=warning",
+        environment=scene.baseline_environment,
+        ready=lambda: service.answers(f"http://127.0.0.1:{port}/"),
+    )
+    program.wait()
+    clients: dict[Any, redis.asyncio.Redis] = {}
+
+    async def send(places: Sequence[int]) -> None:
+        # What group_send does, one PUBLISH a message, without loading a second set of settings into this process.
+        loop = asyncio.get_running_loop()
+        if loop not in clients:
+            clients[loop] = redis.asyncio.Redis.from_url(scene.baseline_environment["REDIS_URL"])
+        for place in places:
+            event = {"type": "notification", "data": {"type": "notification", "unread": 1, **_CONTENT}}
+            await clients[loop].publish(f"asgi__group__user_{place}", msgpack.packb(event))
+
+    return _Side(program, port, [f"/ws/notifications/?user={place}" for place in range(people)], send)
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _stop(*sides: _Side) -> None:
+    for side in sides:
+        side.program.stop()
+    gc.collect()

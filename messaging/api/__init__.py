@@ -1,0 +1,1 @@
+"""Chat over REST: shape in, one service call, shape out."""

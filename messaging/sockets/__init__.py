@@ -1,0 +1,1 @@
+"""Chat's sockets: the protocol of ``docs/asyncapi-chat.yaml``, on what live sockets have in common."""

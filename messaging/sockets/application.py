@@ -1,0 +1,78 @@
+"""The ASGI application of chat's socket: let in, carry out, count out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.utils import timezone
+
+from messaging.services import presence
+from messaging.services.people import person_of
+from messaging.sockets.commands import HANDLERS, LONGEST, hub, stop_typing
+from messaging.sockets.connection import ChatConnection
+from messaging.sockets.hub import KIND
+from notification_service.lib.asgi import Receive, Scope, Send
+from notification_service.lib.errors import ServiceError, Unavailable
+from notification_service.lib.ids import new_id
+from notifications.inbox.socket import census, door
+from notifications.inbox.socket.application import accept, turn_away
+from notifications.inbox.socket.commands import Commands
+from notifications.inbox.socket.threads import in_thread
+from notifications.inbox.tickets import Visitor
+
+
+async def chat_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one WebSocket (ASGI 3.0, ``websocket``). ``scope["url_route"]`` holds the tenant of the address."""
+    handshake = door.read_handshake(scope)
+    tenant_id: str = scope["url_route"]["kwargs"]["tenant_id"]
+    if not await accept(receive, send, handshake.subprotocol):
+        return
+    try:
+        visitor = await in_thread(door.admit, handshake, tenant_id, None)
+        await _serve(visitor, receive, send)
+    except ServiceError as error:
+        await turn_away(send, error)
+    except DatabaseError:
+        await turn_away(send, Unavailable())
+
+
+async def _serve(visitor: Visitor, receive: Receive, send: Send) -> None:
+    person, socket_id = person_of(visitor.caller), new_id().hex
+    await census.enter(person.tenant_id, person.user_id, socket_id, kind=KIND)
+    socket = ChatConnection(send, visitor.caller, person, socket_id, visitor.expires_at)
+    here = hub()
+    here.start()
+    here.add(socket)
+    try:
+        socket.write_frame(
+            type="connection_established",
+            tenant_id=person.tenant_id,
+            user_id=person.user_id,
+            heartbeat_seconds=settings.LIVE_HEARTBEAT_SECONDS,
+            server_time=timezone.now(),
+        )
+        await in_thread(presence.beat, person.tenant_id, person.user_id)
+        await _listen(socket, receive)
+    except asyncio.CancelledError:
+        if not socket.is_closing:
+            raise
+    finally:
+        typing = list(socket.typing)
+        for conversation_id in typing:
+            here.errand(stop_typing(socket, conversation_id))
+        if typing:
+            await asyncio.sleep(0)  # the errands have begun: what they tell is theirs
+        here.remove(socket)
+        await census.leave(person.tenant_id, person.user_id, socket_id, kind=KIND)
+
+
+async def _listen(socket: ChatConnection, receive: Receive) -> None:
+    commands = Commands(socket, HANDLERS, LONGEST)
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect" or socket.is_closing:
+            return
+        text = message.get("text")
+        await commands.take(message.get("bytes") or b"" if text is None else text)

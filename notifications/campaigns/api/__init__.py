@@ -1,0 +1,1 @@
+"""``/api/notifications/campaigns/``: shape in, one service call, shape out."""

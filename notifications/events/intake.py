@@ -1,0 +1,181 @@
+"""The one intake of events for all doors: REST, batches, webhooks and Kafka.
+
+Events of a tenant are written by one statement; an event that was there already changes nothing. They are processed at
+once, in the same transaction (Kafka, whose batches are large), or left ``pending`` for the workers (REST).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from notification_service.lib.ids import new_id
+from notification_service.lib.scope import current_tenant_id
+from notifications.events.happening import Happening
+from notifications.events.messages import Reaction, carry_out, within_quota
+from notifications.events.models import Event, EventStatus
+from notifications.events.reactions import conclude, react
+from notifications.events.rules.steps import cancel_steps, place_orders
+from notifications.events.secrets import seal, take_out
+from notifications.events.shapes import NewEvent
+from notifications.events.wake import wake_after_commit
+from notifications.records.models import NotificationRecord
+from tenants.callers import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event as it stands, and whether it had come before."""
+
+    event: Happening | Event
+    duplicate: bool
+
+    @property
+    def row(self) -> Event:
+        """The event as a row of the table."""
+        return self.event.as_event() if isinstance(self.event, Happening) else self.event
+
+
+_COLUMNS: Final = (
+    ("id", "uuid"),
+    ("type", "text"),
+    ("payload", "jsonb"),
+    ("metadata", "jsonb"),
+    ("user_id", "text"),
+    ("source", "text"),
+    ("client_event_id", "text"),
+    ("client_timestamp", "timestamptz"),
+    ("mode", "text"),
+    ("depth", "int"),
+    ("status", "text"),
+    ("reactions", "jsonb"),
+    ("detail", "text"),
+    ("received_at", "timestamptz"),
+    ("processed_at", "timestamptz"),
+)
+_NAMES: Final = ", ".join(name for name, _ in _COLUMNS)
+_INSERT: Final = f"""
+INSERT INTO event (tenant_id, secrets_encrypted, {_NAMES})
+SELECT %s, decode(secrets, 'base64'), {_NAMES}
+FROM jsonb_to_recordset(%s::jsonb) AS b ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS)}, secrets text)
+ON CONFLICT DO NOTHING
+RETURNING id
+"""
+
+
+def accept_events(batch: Sequence[NewEvent], *, process: bool = False) -> list[Accepted]:
+    """Accept a tenant's events, payloads checked; return each as it stands. Needs the tenant's scope.
+
+    With ``process`` the messages that come of them are written in the same transaction; otherwise a worker does that.
+    """
+    now = timezone.now()
+    events = [_happening(new, now) for new in batch]
+    _count_depths(batch, events)
+    reactions: dict[UUID, list[Reaction]] = {}
+    if process:
+        reactions = {event.id: found for event, found in zip(events, react(events), strict=True)}
+        for event in events:
+            conclude(event, reactions[event.id], now)
+    inserted = _insert(events)
+    fresh = [event for event in events if event.id in inserted]
+    if process:
+        carry_out_within_quota([(event, reactions[event.id]) for event in fresh])
+    elif fresh:
+        wake_after_commit(current_tenant_id())
+    return _answers(events, inserted)
+
+
+def carry_out_within_quota(concluded: Sequence[tuple[Happening, Sequence[Reaction]]]) -> None:
+    """Do what concluded and stored events came to; messages beyond the tenant's month fail, and say so."""
+    modes: tuple[Mode, ...] = ("live", "test")
+    for mode in modes:
+        of_mode = [pair for pair in concluded if pair[0].mode == mode]
+        drafts = [draft for _, reactions in of_mode for reaction in reactions for draft in reaction.drafts]
+        if within_quota(mode, len(drafts)):
+            carry_out(drafts)
+            continue
+        for event, reactions in of_mode:
+            if any(reaction.drafts for reaction in reactions):
+                refused = [{**reaction.story(), "records": []} for reaction in reactions]
+                detail = "This month's quota of notifications is used up."
+                Event.objects.filter(id=event.id).update(status=EventStatus.FAILED, detail=detail, reactions=refused)
+    reactions_of = [(event, reaction) for event, reactions in concluded for reaction in reactions]
+    for event, reaction in reactions_of:
+        if reaction.cancels:
+            cancel_steps(reaction.cancels, why=f"Cancelled by event {event.id}.")
+    if orders := [(event, reaction.order) for event, reaction in reactions_of if reaction.order]:
+        place_orders(orders)
+
+
+def _happening(new: NewEvent, now: datetime) -> Happening:
+    payload, secrets = take_out(new.type, new.payload)
+    metadata, more = take_out("", new.metadata) if new.metadata else ({}, {})
+    happening = Happening(
+        id=new.id or new_id(),
+        tenant_id=current_tenant_id(),
+        type=new.type,
+        payload=payload,
+        metadata=metadata,
+        user_id=new.user_id,
+        source=new.source,
+        client_event_id=new.client_event_id,
+        client_timestamp=new.timestamp,
+        mode=new.mode,
+        received_at=now,
+    )
+    seal(happening, {**more, **secrets})
+    return happening
+
+
+def _count_depths(batch: Sequence[NewEvent], events: Sequence[Happening]) -> None:
+    """Give each event that another one caused (through a notification of ours) one more than that had."""
+    causes = {new.caused_by for new in batch if new.caused_by}
+    if not causes:
+        return
+    through = dict(NotificationRecord.objects.filter(id__in=causes).values_list("id", "event_id"))
+    origins = {*causes, *(event_id for event_id in through.values() if event_id)}
+    depths = dict(Event.objects.filter(id__in=origins).values_list("id", "depth"))
+    for new, event in zip(batch, events, strict=True):
+        if new.caused_by:
+            origin = through.get(new.caused_by) or new.caused_by
+            event.depth = min(depths.get(origin, -1) + 1, settings.EVENT_MAX_DEPTH + 1)
+
+
+def _insert(events: Sequence[Happening]) -> set[UUID]:
+    """Write events; return the ids of those that are new."""
+    if not events:
+        return set()
+    rows = []
+    for event in events:
+        row = {name: getattr(event, name) for name, _ in _COLUMNS}
+        sealed = event.secrets_encrypted
+        row["secrets"] = base64.b64encode(sealed).decode() if sealed is not None else None
+        rows.append(row)
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [current_tenant_id(), orjson.dumps(rows).decode()])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _answers(events: Sequence[Happening], inserted: set[UUID]) -> list[Accepted]:
+    repeated = [event for event in events if event.id not in inserted]
+    if not repeated:
+        return [Accepted(event, duplicate=False) for event in events]
+    keys = {event.client_event_id for event in repeated if event.client_event_id}
+    rows = Event.objects.defer("secrets_encrypted")
+    by_key = {row.client_event_id: row for row in rows.filter(client_event_id__in=keys)}
+    by_id = rows.in_bulk([event.id for event in repeated if event.client_event_id not in by_key])
+    return [
+        Accepted(event, duplicate=False)
+        if event.id in inserted
+        else Accepted(by_key.get(event.client_event_id) or by_id.get(event.id) or event, duplicate=True)
+        for event in events
+    ]

@@ -1,0 +1,92 @@
+"""What goes on beside the sockets of a process: the subscription to Redis, and looking whether everybody may stay."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import redis
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from redis.asyncio import Redis
+
+from notifications.inbox.socket.door import refusals
+from notifications.inbox.socket.outlet import UNAUTHENTICATED, Outlet, close_of
+from notifications.inbox.socket.threads import in_thread
+
+log = structlog.get_logger(__name__)
+
+#: Rights of sockets are looked at again every second, as long as there are no more than these; else in proportion.
+_CHECKED_A_SECOND: Final = 2_000
+#: Pauses between tries to subscribe, in seconds.
+_SHORTEST, _LONGEST = 0.1, 3.0
+
+
+async def listen(channel: str, take: Callable[[bytes], None], again: Callable[[], None]) -> None:
+    """Subscribe to a channel, for ever; ``again`` is called when that was lost and is back: something was missed."""
+    pause, subscribed_before = _SHORTEST, False
+    while True:
+        client = Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=2, socket_keepalive=True, health_check_interval=10
+        )
+        try:
+            async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await pubsub.subscribe(channel)
+                if subscribed_before:
+                    log.info("live_subscribed_again", channel=channel)
+                    again()
+                pause, subscribed_before = _SHORTEST, True
+                while True:
+                    message = await pubsub.get_message(timeout=5.0)
+                    if message is not None:
+                        take(message["data"])
+                        await asyncio.sleep(0)  # what is written must get out while more comes in
+        except (redis.RedisError, OSError) as error:
+            log.warning("live_subscription_lost", channel=channel, error=type(error).__name__)
+        except Exception:  # news that can not be read must not end all news
+            log.exception("live_news_failed")
+        finally:
+            with contextlib.suppress(Exception):
+                await client.aclose()
+        subscribed_before = True
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        pause = min(pause * 2, _LONGEST)
+
+
+async def end_lost_rights(sockets: Sequence[Outlet]) -> None:
+    """Close sockets whose token has expired or whose owner has lost the right to be here."""
+    now = time.time()
+    for socket in sockets:
+        if socket.expires_at is not None and socket.expires_at <= now:
+            socket.close(UNAUTHENTICATED, "token_expired: The token has expired.")
+    standing = [socket for socket in sockets if not socket.is_closing]
+    for start in range(0, len(standing), _CHECKED_A_SECOND):
+        some = standing[start : start + _CHECKED_A_SECOND]
+        if start:
+            await asyncio.sleep(1.0)
+        with contextlib.suppress(DatabaseError):  # they stay until we can ask
+            for socket, refusal in zip(some, await in_thread(refusals, [each.caller for each in some]), strict=True):
+                if refusal is not None:
+                    socket.close(*close_of(refusal))
+
+
+async def often(work: Callable[[], Coroutine[Any, Any, None]], pause: Callable[[], float]) -> None:
+    """Do something again and again, whatever becomes of it."""
+    while True:
+        await asyncio.sleep(pause())
+        await logged(work())
+
+
+async def logged(work: Awaitable[None]) -> None:
+    """Wait for work; that it failed stands in the log and stops nobody."""
+    try:
+        await work
+    except DatabaseError as error:
+        log.warning("live_database_away", error=type(error).__name__)
+    except Exception:  # the clock must go on
+        log.exception("live_errand_failed")

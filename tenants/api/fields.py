@@ -1,0 +1,37 @@
+"""Fields that several rooms' serializers have."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from rest_framework import serializers
+
+_MAX_JSON = 256 * 1024
+#: A null character, which PostgreSQL's jsonb can not hold, in JSON: an escape that is not itself escaped.
+_NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class JsonObject(serializers.DictField):
+    """A JSON object that the database can keep: no null characters, at most 254 levels deep."""
+
+    max_bytes: int | None = None
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        value: dict[str, Any] = super().to_internal_value(data)
+        try:
+            dumped = orjson.dumps(value)
+        except TypeError:
+            raise serializers.ValidationError("Is nested too deeply.") from None
+        if self.max_bytes and len(dumped) > self.max_bytes:
+            raise serializers.ValidationError(f"Must be smaller than {self.max_bytes // 1024} KB.")
+        if b"\\u0000" in dumped and _NULL.search(dumped):
+            raise serializers.ValidationError("Null characters are not allowed.")
+        return value
+
+
+class SmallObject(JsonObject):
+    """A JSON object of at most 256 KB."""
+
+    max_bytes = _MAX_JSON

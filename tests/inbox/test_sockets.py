@@ -1,0 +1,429 @@
+"""What sockets bring, in order and without gaps, and who gets one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import socket as sockets
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from notification_service.lib.redis import attempt
+from notification_service.lib.scope import tenant_scope
+from notifications.inbox import broadcasts, live, services
+from notifications.inbox.socket.threads import in_thread
+from tenants import sessions
+from tenants.callers import system_caller
+from tenants.models import Membership, Role, Tenant, TenantStatus, User
+from tenants.tokens import issue_access_token, issue_platform_token
+from tests.conftest import Persona
+from tests.inbox.conftest import HEARTBEAT, Client, LiveServer, open_client, put, refused
+from tests.running_service import wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live")]
+
+
+@pytest.fixture
+def ada(make_persona: Callable[..., Persona], tenant: Tenant) -> Persona:
+    return make_persona(tenant, Role.EMPLOYEE)
+
+
+def token_of(persona: Persona, **more: Any) -> str:
+    return issue_access_token(persona.user, persona.tenant, Role.EMPLOYEE, **more)
+
+
+def id_of(persona: Persona) -> str:
+    return str(persona.user.id)
+
+
+def test_a_message_arrives_on_every_device_and_is_read_on_all(server: LiveServer, ada: Persona) -> None:
+    token, me = token_of(ada), id_of(ada)
+
+    async def scenario() -> None:
+        phone, laptop = await open_client(server, token), await open_client(server, token)
+        (message,) = await in_thread(put, ada.tenant_id, me)
+        for device in (phone, laptop):
+            frame = await device.next("notification")
+            assert (frame["id"], frame["seq"], frame["unread"], frame["title"]) == (str(message), 1, 1, "Hi")
+            assert frame["description"] == frame["body"] == "There"
+        await phone.send(type="mark_read", ids=[str(message)], ref="a")
+        answers = [await phone.next("ack", "read"), await phone.next("ack", "read")]
+        ack = next(frame for frame in answers if frame["type"] == "ack")
+        assert (ack["ref"], ack["changed"], ack["unread"]) == ("a", 1, 0)
+        read = await laptop.next("read")
+        assert (read["ids"], read["seq"], read["unread"]) == ([str(message)], 2, 0)
+
+    asyncio.run(scenario())
+
+
+def test_resume_gives_exactly_what_was_missed(server: LiveServer, ada: Persona) -> None:
+    token, me = token_of(ada), id_of(ada)
+
+    async def scenario() -> None:
+        first = await open_client(server, token)
+        await in_thread(put, ada.tenant_id, me)
+        await first.until(1)
+        await first.socket.close()
+        missed = await in_thread(put, ada.tenant_id, *[me] * 20)
+
+        def read() -> None:
+            with tenant_scope(ada.tenant_id):
+                services.mark_read(me, ids=missed[:1])
+
+        await in_thread(read)
+        again = await open_client(server, token, epoch=first.epoch, seq=first.seq)
+        assert [frame["seq"] for frame in again.got] == list(range(2, 23))
+        assert [frame["id"] for frame in again.got[:20]] == [str(each) for each in missed]
+        assert again.got[0]["read_at"] is not None, "as it is now"
+        assert again.got[20]["type"] == "read"
+        assert again.unread == 20
+        in_address = await connect(
+            server.address(f"/ws/notifications/?token={token}&epoch={first.epoch}&seq=20"), open_timeout=10
+        )
+        client = Client(in_address, first.epoch, 20)
+        resumed = await client.next("resumed")
+        assert (resumed["count"], [frame["seq"] for frame in client.got]) == (2, [21, 22])
+
+    asyncio.run(scenario())
+
+
+def test_resume_from_nowhere_is_a_resync(server: LiveServer, ada: Persona) -> None:
+    token, me = token_of(ada), id_of(ada)
+    put(ada.tenant_id, *[me] * 301)
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        for position, reason in (
+            ({"epoch": str(uuid4()), "seq": 1}, "epoch_over"),
+            ({"epoch": client.epoch, "seq": 0}, "too_many"),
+            ({"epoch": client.epoch, "seq": 302}, "unknown_position"),
+            ({"epoch": client.epoch, "seq": "1"}, "unknown_position"),
+        ):
+            await client.send(type="resume", **position)
+            answer = await client.next("resync")
+            assert (answer["reason"], answer["seq"], answer["unread"]) == (reason, 301, 301)
+        await in_thread(put, ada.tenant_id, me)
+        await client.until(302)
+
+    asyncio.run(scenario())
+
+
+def test_early_late_and_lost_news_become_an_unbroken_stream(server: LiveServer, ada: Persona) -> None:
+    """The gap is healed without the client doing anything, and nothing comes twice."""
+    token, me = token_of(ada), id_of(ada)
+
+    def lose(*user_ids: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("notifications.inbox.live._after_commit", lambda *_: None)
+            put(ada.tenant_id, *user_ids)
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        await in_thread(lose, me, me)
+        await in_thread(put, ada.tenant_id, me)
+        await client.until(3, seconds=HEARTBEAT * 0.9 + 2)
+        await in_thread(lose, me)
+        await client.until(4, seconds=HEARTBEAT * 3 + 3)
+        envelope = live.envelope(live.STREAM, ada.tenant_id, [[me, 2, '{"type":"read","seq":2}']])
+        attempt(lambda redis: redis.publish("notifications:live", envelope))
+        await in_thread(put, ada.tenant_id, me)
+        await client.until(5)
+        assert [frame["seq"] for frame in client.got] == [1, 2, 3, 4, 5]
+
+    asyncio.run(scenario())
+
+
+def test_a_broadcast_reaches_who_is_connected_and_who_comes_later(
+    server: LiveServer, ada: Persona, make_persona: Callable[..., Persona], tenant: Tenant
+) -> None:
+    token = token_of(ada)
+    later = make_persona(tenant, Role.EMPLOYEE, "later@acme.example")
+
+    def send() -> None:
+        with tenant_scope(tenant.id):
+            broadcasts.create(system_caller(tenant.id, "test"), audience="tenant", content={"title": "All"})
+            broadcasts.create(
+                system_caller(tenant.id, "test"), audience="role", roles=["admin"], content={"title": "Few"}
+            )
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        await in_thread(send)
+        frame = await client.next("broadcast")
+        assert (frame["title"], frame["seq"], frame["unread"]) == ("All", 1, 1)
+        other = await connect(server.address(f"/ws/notifications/?token={token_of(later)}"))
+        hello = json.loads(await other.recv())
+        assert (hello["type"], hello["seq"], hello["unread"]) == ("hello", 1, 1)
+
+    asyncio.run(scenario())
+
+
+class TestWhoIsLetIn:
+    def test_a_token_opens_in_each_of_its_places(self, server: LiveServer, ada: Persona, tenant: Tenant) -> None:
+        token, me = token_of(ada), id_of(ada)
+        Tenant.objects.filter(id=tenant.id).update(external_id="TEN-0001")
+        own = [f"/ws/notifications/{tenant.id}/{me}/", f"/ws/notifications/{tenant.id}", "/ws/notifications/TEN-0001/"]
+
+        async def scenario() -> None:
+            for path in own:
+                client = await open_client(server, token, path=path)
+                await client.socket.close()
+            offered = await connect(
+                server.address(), subprotocols=["notifications.v1", f"bearer.{token}"], open_timeout=10
+            )
+            assert offered.subprotocol == "notifications.v1"
+            assert (await Client(offered).next())["type"] == "hello"
+
+        asyncio.run(scenario())
+        assert token not in server.printed
+
+    def test_others_are_turned_away_with_a_reason(
+        self, server: LiveServer, ada: Persona, stranger: Persona, tenant: Tenant
+    ) -> None:
+        token, theirs = token_of(ada), issue_access_token(stranger.user, stranger.tenant, Role.ADMIN)
+        root = issue_platform_token(User.objects.create_superuser("root@platform.example"))
+        closed = Tenant.objects.create(slug="closed", name="Closed", status=TenantStatus.SUSPENDED)
+        with tenant_scope(closed.id):
+            Membership.objects.create(tenant=closed, user=ada.user, role=Role.EMPLOYEE)
+        own = "/ws/notifications/"
+        for path, credential, expected in (
+            (own, "", "4401 not_authenticated"),
+            (own, "nonsense", "4401 invalid_token"),
+            (own, token_of(ada, lifetime=timedelta(seconds=-60)), "4401 token_expired"),
+            (f"{own}{tenant.id}/", theirs, "4403 wrong_tenant"),
+            (f"{own}{tenant.id}/{id_of(ada)}/", theirs, "4403 wrong_tenant"),
+            (f"{own}{tenant.id}/{id_of(stranger)}/", token, "4403 wrong_user"),
+            (own, root, "4403 no_tenant"),
+            (own, issue_access_token(ada.user, closed, Role.EMPLOYEE), "4403 tenant_suspended"),
+            ("/ws/elsewhere/", token, "4404 not_found"),
+        ):
+            code, reason = asyncio.run(refused(server, f"{path}?token={credential}"))
+            assert f"{code} {reason.partition(':')[0]}" == expected
+
+    def test_only_pages_of_allowed_origins(self, server: LiveServer, ada: Persona) -> None:
+        token = token_of(ada)
+
+        async def scenario() -> None:
+            own = f"http://127.0.0.1:{server.port}"
+            client = await open_client(server, token, origin=own)
+            await client.socket.close()
+            headers = {"Authorization": f"Bearer {token}"}
+            for origin in ("https://evil.example", "null"):
+                code, reason = await refused(server, "/ws/notifications/", origin=origin, additional_headers=headers)
+                assert (code, reason.partition(":")[0]) == (4403, "origin_refused")
+
+        asyncio.run(scenario())
+
+    def test_a_ticket_opens_one_socket(self, server: LiveServer, ada: Persona) -> None:
+        answer = ada.client.post("/api/v1/auth/ws-ticket")
+        assert answer.status_code == 201
+        path = f"/ws/notifications/?ticket={answer.json()['ticket']}"
+
+        async def scenario() -> None:
+            client = await open_client(server, "", path=path)
+            await in_thread(put, ada.tenant_id, id_of(ada))
+            await client.until(1)
+            code, reason = await refused(server, path)
+            assert (code, reason.partition(":")[0]) == (4401, "ticket_invalid")
+
+        asyncio.run(scenario())
+        assert answer.json()["ticket"] not in server.printed
+
+    def test_a_ticket_is_worth_nothing_once_its_owner_is_out(self, server: LiveServer, ada: Persona) -> None:
+        ticket = ada.client.post("/api/v1/auth/ws-ticket").json()["ticket"]
+        User.objects.filter(id=ada.user.id).update(is_active=False)
+        code, reason = asyncio.run(refused(server, f"/ws/notifications/?ticket={ticket}"))
+        assert (code, reason.partition(":")[0]) == (4401, "user_inactive")
+
+    def test_no_more_sockets_of_one_person_than_allowed(self, server: LiveServer, ada: Persona) -> None:
+        token = token_of(ada)
+
+        async def scenario() -> None:
+            clients = [await open_client(server, token) for _ in range(4)]
+            code, reason = await refused(server, f"/ws/notifications/?token={token}")
+            assert (code, reason.partition(":")[0]) == (4429, "too_many_connections")
+            await clients[0].socket.close()
+            await asyncio.sleep(0.3)
+            assert await open_client(server, token)
+
+        asyncio.run(scenario())
+
+
+class TestWhatEndsASocket:
+    def test_its_token_expires(self, server: LiveServer, ada: Persona) -> None:
+        token = token_of(ada, lifetime=timedelta(seconds=-27))  # within the leeway for clocks that differ
+
+        async def scenario() -> None:
+            client = await open_client(server, token)
+            assert await client.closed() == (4401, "token_expired: The token has expired.")
+
+        asyncio.run(scenario())
+
+    @pytest.mark.parametrize("event", ["session", "membership", "person", "tenant"])
+    def test_the_right_to_it_ends(self, server: LiveServer, ada: Persona, tenant: Tenant, event: str) -> None:
+        session = sessions.start(ada.user, tenant, Role.EMPLOYEE)
+        family = sessions.RefreshToken.objects.get().family
+
+        def revoke() -> None:
+            if event == "session":
+                sessions.end(family)
+            elif event == "membership":
+                with tenant_scope(tenant.id):
+                    Membership.objects.all().delete()
+            elif event == "person":
+                User.objects.filter(id=ada.user.id).update(is_active=False)
+            else:
+                Tenant.objects.filter(id=tenant.id).update(status=TenantStatus.SUSPENDED)
+
+        expected = {
+            "session": "4401 session_ended",
+            "membership": "4401 membership_ended",
+            "person": "4401 user_inactive",
+            "tenant": "4403 tenant_suspended",
+        }
+
+        async def scenario() -> None:
+            client = await open_client(server, session.access_token)
+            await asyncio.sleep(1.2)
+            await in_thread(revoke)
+            code, reason = await client.closed(seconds=4)
+            assert f"{code} {reason.partition(':')[0]}" == expected[event]
+
+        asyncio.run(scenario())
+
+    @pytest.mark.parametrize(
+        ("frames", "expected"),
+        [
+            (["{"] * 3, "4400 malformed"),
+            ([json.dumps({"type": "ping", "ref": "x" * 17_000})], "1009 frame_too_big"),
+            ([json.dumps({"type": "ping"})] * 100, "4429 too_many_commands"),
+        ],
+        ids=["malformed", "too big", "too many"],
+    )
+    def test_it_goes_too_far(self, server: LiveServer, ada: Persona, frames: list[str], expected: str) -> None:
+        token = token_of(ada)
+
+        async def scenario() -> None:
+            client = await open_client(server, token)
+            for frame in frames:
+                await client.socket.send(frame)
+            code, reason = await client.closed()
+            assert f"{code} {reason.partition(':')[0]}" == expected
+
+        asyncio.run(scenario())
+
+    def test_it_answered_heartbeats_and_does_no_more(self, server: LiveServer, ada: Persona) -> None:
+        token = token_of(ada)
+
+        async def scenario() -> None:
+            client = await open_client(server, token)
+            await client.next("ping")  # answered
+
+            async def read_on() -> None:
+                while True:
+                    assert json.loads(await client.socket.recv())["type"] == "ping"
+
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(read_on(), 20)
+            assert client.socket.close_code == 4408
+
+        asyncio.run(scenario())
+
+    def test_its_reader_is_too_slow(self, server: LiveServer, ada: Persona) -> None:
+        """Somebody who reads nothing costs bounded memory and holds up nobody."""
+        token, me = token_of(ada), id_of(ada)
+        big = {"type": "note", "text": "x" * 100_000}
+
+        def shout() -> None:
+            for _ in range(200):
+                live.publish_to_user(ada.tenant_id, me, big)
+
+        deaf = sockets.create_connection(("127.0.0.1", server.port))
+        key = base64.b64encode(b"0123456789abcdef").decode()
+        deaf.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        deaf.sendall(
+            f"GET /ws/notifications/?token={token} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+
+        async def scenario() -> None:
+            quick = await open_client(server, token)
+            await asyncio.sleep(0.5)
+            shouting = asyncio.ensure_future(in_thread(shout))
+            for _ in range(200):
+                await quick.next("note")
+            await shouting
+            await in_thread(put, ada.tenant_id, me)
+            await quick.until(1)
+
+        asyncio.run(scenario())
+        key = f"tenant:{ada.tenant_id}:sockets"
+        wait_until(lambda: attempt(lambda redis: redis.zcard(key)) == 0, 15)  # the quick one left, this one was dropped
+        deaf.close()
+
+
+class TestTopics:
+    def test_admins_follow_progress(self, server: LiveServer, admin: Persona, ada: Persona) -> None:
+        boss, employee = issue_access_token(admin.user, admin.tenant, Role.ADMIN), token_of(ada)
+
+        def tell() -> None:
+            live.publish_to_tenant_admins(admin.tenant_id, {"kind": "csv_job", "id": "7", "done": 5, "total": 9})
+
+        async def scenario() -> None:
+            client = await open_client(server, boss)
+            await client.send(type="subscribe", topics=["progress"], ref="s")
+            assert (await client.next("ack"))["ref"] == "s"
+            await in_thread(tell)
+            assert (await client.next("progress"))["done"] == 5
+            await client.send(type="unsubscribe", topics=["progress"])
+            await client.next("ack")
+            other = await open_client(server, employee)
+            await other.send(type="subscribe", topics=["progress"])
+            assert (await other.next("error"))["code"] == "permission_denied"
+            await other.send(type="subscribe", topics=["everything"])
+            assert "topics" in (await other.next("error"))["errors"]
+
+        asyncio.run(scenario())
+
+    def test_presence_tells_who_comes_and_goes(self, server: LiveServer, admin: Persona, ada: Persona) -> None:
+        boss, employee, me = issue_access_token(admin.user, admin.tenant, Role.ADMIN), token_of(ada), id_of(ada)
+
+        async def scenario() -> None:
+            client = await open_client(server, boss)
+            await client.send(type="subscribe", topics=["presence"])
+            listed = await client.next("presence")
+            assert [user["user_id"] for user in listed["users"]] == [id_of(admin)]
+            first, second = await open_client(server, employee), await open_client(server, employee)
+            assert (await client.next("presence"))["users"] == [{"user_id": me, "status": "online"}]
+            await first.socket.close()
+            await second.socket.close()
+            assert (await client.next("presence"))["users"] == [{"user_id": me, "status": "offline"}]
+
+        asyncio.run(scenario())
+
+
+def test_unknown_commands_and_bad_fields_are_named(server: LiveServer, ada: Persona) -> None:
+    token = token_of(ada)
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        for frame, field in (
+            ({"type": "dance"}, "type"),
+            ({"type": "mark_read", "ids": ["x"]}, "ids"),
+            ({"type": "mark_read", "all": True, "read": 1}, "read"),
+            ({"type": "acknowledge"}, "ids"),
+        ):
+            await client.send(**frame, ref="r")
+            answer = await client.next("error")
+            assert (list(answer["errors"]), answer["ref"]) == ([field], "r")
+        await client.send(type="ping", ref="p")
+        assert (await client.next("pong"))["ref"] == "p"
+
+    asyncio.run(scenario())

@@ -1,0 +1,123 @@
+"""Servers that are killed, a Redis that is restarted: whoever was connected misses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from notification_service.lib import redis as redis_library
+from notification_service.local.ports import free_ports
+from notification_service.local.redis import EmbeddedRedis
+from notifications.inbox.socket.threads import in_thread
+from tenants.models import Role, Tenant
+from tenants.tokens import issue_access_token
+from tests.conftest import Persona
+from tests.inbox.conftest import Client, LiveServer, open_client, put
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live"), pytest.mark.timeout(240)]
+
+PEOPLE, DEVICES = 40, 5
+
+
+def test_a_killed_server_loses_nothing_for_anybody(
+    server: LiveServer, make_persona: Callable[..., Persona], tenant: Tenant, tmp_path: Path
+) -> None:
+    """200 sockets; messages before, while it is down, and after."""
+    personas = [make_persona(tenant, Role.EMPLOYEE, f"p{number}@acme.example") for number in range(PEOPLE)]
+    tokens = [issue_access_token(each.user, tenant, Role.EMPLOYEE) for each in personas]
+    ids = [str(each.user.id) for each in personas]
+    victim = LiveServer(tmp_path, LIVE_SOCKETS_PER_USER=str(DEVICES * 3))
+
+    async def devices() -> list[Client]:
+        return [
+            client
+            for token in tokens
+            for client in await asyncio.gather(*(open_client(victim, token) for _ in range(DEVICES)))
+        ]
+
+    async def reconnect(client: Client, token: str) -> Client:
+        again = await open_client(victim, token, epoch=client.epoch, seq=client.seq)
+        again.got = client.got + again.got
+        return again
+
+    async def scenario() -> None:
+        clients = await devices()
+        assert len(clients) == PEOPLE * DEVICES
+        await in_thread(put, tenant.id, *ids * 2)
+        await asyncio.gather(*(client.until(2) for client in clients[::2]))  # the others have not read them yet
+        await in_thread(put, tenant.id, *ids)  # nobody has: the server dies with these in its buffers
+        await in_thread(victim.stop, signal.SIGKILL)
+        await in_thread(put, tenant.id, *ids * 3)
+        await in_thread(victim.start)
+        again = await asyncio.gather(
+            *(reconnect(client, tokens[place // DEVICES]) for place, client in enumerate(clients))
+        )
+        await in_thread(put, tenant.id, *ids)
+        await asyncio.gather(*(client.until(7, seconds=60) for client in again))
+        for client in again:
+            assert [frame["seq"] for frame in client.got] == [1, 2, 3, 4, 5, 6, 7]
+            assert client.unread == 7
+        await asyncio.gather(*(client.socket.close() for client in again))
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        victim.stop()
+
+
+def test_redis_restarted_with_nothing_kept(
+    server: LiveServer, make_persona: Callable[..., Persona], tenant: Tenant, tmp_path: Path, settings: Settings
+) -> None:
+    """While it is away messages are still written; when it is back they arrive, and so does what comes after."""
+    ada = make_persona(tenant, Role.EMPLOYEE)
+    token, me = issue_access_token(ada.user, tenant, Role.EMPLOYEE), str(ada.user.id)
+    (port,) = free_ports(1)
+    own = EmbeddedRedis(tmp_path / "redis", port, durable=False)
+    (tmp_path / "redis").mkdir(exist_ok=True)
+
+    def use(url: str) -> None:
+        settings.REDIS_URL = url
+        redis_library.connection.cache_clear()
+
+    before = settings.REDIS_URL
+    away = asyncio.Event()
+
+    async def scenario(other: LiveServer) -> None:
+        client = await open_client(other, token)
+        await in_thread(put, tenant.id, me)
+        await client.until(1)
+        away.set()
+
+        async def missed() -> None:
+            await in_thread(put, tenant.id, me, me)
+
+        running.__exit__(None, None, None)
+        await missed()
+        again = own.running(owner=tmp_path)
+        again.__enter__()
+        try:
+            await client.until(3, seconds=20)
+            await in_thread(put, tenant.id, me)
+            await client.until(4, seconds=20)
+            assert [frame["seq"] for frame in client.got] == [1, 2, 3, 4]
+            assert await open_client(other, token), "and sockets are counted again"
+        finally:
+            again.__exit__(None, None, None)
+
+    running = own.running(owner=tmp_path)
+    running.__enter__()
+    use(own.url)
+    try:
+        (tmp_path / "server").mkdir()
+        other = LiveServer(tmp_path / "server", REDIS_URL=own.url)
+        try:
+            asyncio.run(scenario(other))
+        finally:
+            other.stop(signal.SIGKILL)
+    finally:
+        use(before)
