@@ -201,6 +201,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "JobStatus": "notifications.batches.models.JobStatus",
         "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
         "EventStatus": "notifications.events.models.EventStatus",
+        "TemplateSource": "notifications.templates.models.Source",
+        "StepStatus": "notifications.events.rules.models.StepStatus",
         "TenantStatus": "tenants.models.tenant.TenantStatus",
         "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
     },

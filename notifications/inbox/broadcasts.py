@@ -23,6 +23,7 @@ from notifications.channels.registry import channels
 from notifications.inbox import live, streams
 from notifications.inbox.models import Audience, Broadcast, InboxMessage, InboxStream, Priority
 from notifications.inbox.streams import NewMessage
+from notifications.recipients.people import people_by_user_id
 from tenants import audit
 from tenants.callers import Caller
 
@@ -34,7 +35,7 @@ MOST_ROLES, MOST_USERS = 50, 10_000
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whose inbox it is, and which roles they have."""
+    """Whose inbox it is, and which roles they have by their token."""
 
     user_id: str
     roles: frozenset[str] = frozenset()
@@ -100,6 +101,9 @@ def deliver(people: Collection[Person]) -> None:
         seq__gt=lowest, seq__lte=top, retracted_at=None, expires_at__gt=timezone.now()
     ).order_by("seq")
     audiences = [(each, frozenset(each.user_ids), frozenset(each.roles)) for each in waiting]
+    if any(each.audience == Audience.ROLE for each, _, _ in audiences):
+        for user_id, known in people_by_user_id(list(behind)).items():
+            roles[user_id] = roles[user_id].union(known.roles)
     streams.append(
         [
             NewMessage(

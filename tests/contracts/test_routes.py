@@ -154,9 +154,15 @@ def seed(admin: Persona) -> set[str]:
         ("/api/v1/notifications/broadcasts", {"audience": "tenant", "content": {"title": "Hello"}}),
         ("/api/v1/events", {"type": "task.assigned", "payload": {"title": "Prepare the offer"}}),
         ("/api/v1/events/sources", {"name": "Parcels"}),
+        ("/api/notifications/templates/", {"name": "Hi", "channel": "email", "content": content}),
+        ("/api/v1/admin/lookups", {"type": "category", "value": "payroll", "label": "Payroll"}),
+        ("/api/v1/rules", {"name": "Large", "condition": "amount > 1000", "targetRoles": ["finance"]}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": path})
         assert answer.status_code == 201, answer.json()
+    user_service = {"url": "https://crm.acme.example/users/{user_id}", "secret": "a-secret-of-acme"}
+    for path, body in (("users/me/preferences", {"digest": "daily"}), ("projects/me/user-service", user_service)):
+        assert admin.client.put(f"/api/v1/{path}", body).status_code == 200
     recipients = SimpleUploadedFile("people.csv", b"recipient\nada@example.com\n")
     form = {"file": recipients, "channel": "email", "content": json.dumps(content)}
     answer = admin.client.post("/api/v1/services/notifications/bulk/csv", form, format="multipart")

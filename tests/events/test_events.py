@@ -15,6 +15,9 @@ from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.events.models import Event
 from notifications.events.processing import process_turn, tenants_with_pending
 from notifications.events.tasks import housekeep, process
+from notifications.recipients.erasure import erase_user
+from notifications.recipients.hooks import export
+from tenants.callers import system_caller
 from tests.conftest import Persona
 from tests.events.conftest import ASSIGNED, EVENTS, events, records, send
 
@@ -202,3 +205,20 @@ def test_a_used_up_month_fails_the_event(sender: Persona) -> None:
     assert (event.status, records(sender)) == ("failed", [])
     assert "quota" in event.detail
     assert sender.client.post(EVENTS, ASSIGNED).json()["code"] == "quota_exceeded"
+
+
+def test_a_person_who_is_erased_is_in_no_event(sender: Persona) -> None:
+    body = {"externalUserId": "crm-17", "email": "ada@example.com", "status": "active"}
+    person = sender.client.post("/api/v1/users", body).json()
+    send(sender)
+    assert [each["type"] for each in export_person(["crm-17"], sender)] == ["task.assigned"]
+    with tenant_scope(sender.tenant_id):
+        erase_user(system_caller(sender.tenant_id, "test"), person["id"])
+    (event,) = events(sender)
+    assert (event.type, event.payload, event.user_id) == ("task.assigned", {}, "")
+
+
+def export_person(user_ids: list[str], who: Persona) -> list[dict[str, Any]]:
+    with tenant_scope(who.tenant_id):
+        held: list[dict[str, Any]] = export(user_ids)["events"]
+    return held

@@ -22,6 +22,7 @@ from notifications.inbox import broadcasts, replay, services, streams, tasks
 from notifications.inbox.broadcasts import Person
 from notifications.inbox.models import Broadcast, InboxChange, InboxMessage, InboxStream
 from notifications.inbox.streams import NewMessage
+from notifications.recipients.models import Recipient
 from tenants.callers import Caller, system_caller
 from tenants.models import Tenant
 
@@ -189,6 +190,15 @@ class TestBroadcasts:
             assert [services.look(each).unread for each in (ADA, EVE)] == [1, 1]
             titles = {each: services.messages_of(each).get().content["title"] for each in ("ada", "eve")}
         assert titles == {"ada": "For HR", "eve": "For Eve"}
+
+    def test_roles_of_the_tenants_own_people_count(self, tenant: Tenant, sender: Caller) -> None:
+        with tenant_scope(tenant.id):
+            Recipient.objects.create(
+                tenant=tenant, external_user_id="bob", name="Bob", roles=["driver"], status="active"
+            )
+            broadcasts.create(sender, audience="role", roles=["driver"], content={"title": "Drive"})
+            assert services.look(Person("bob")).unread == 1
+            assert services.look(ADA).unread == 0
 
     def test_what_is_retracted_or_over_reaches_nobody_else(self, tenant: Tenant, sender: Caller) -> None:
         with tenant_scope(tenant.id):

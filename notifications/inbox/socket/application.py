@@ -76,7 +76,7 @@ async def turn_away(send: Send, error: ServiceError) -> None:
     """Close a socket that was not let in, and say why."""
     code, reason = close_of(error)
     with suppress(Exception):  # whoever is gone need not be told
-        await send({"type": "websocket.close", "code": code, "reason": reason[:123]})
+        await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 async def _serve(visitor: Visitor, handshake: Handshake, receive: Receive, send: Send) -> None:
@@ -126,8 +126,8 @@ async def _greet(connection: Connection, handshake: Handshake, position: Positio
     if handshake.resume is not None:
         epoch, seq = handshake.resume
         await connection.resume(epoch, int(seq) if seq.isdecimal() else None)
-    elif not await connection.catch_up():
-        await connection.resync("too_many")
+    else:
+        await connection.go_live()
 
 
 async def _listen(connection: Connection, receive: Receive) -> None:

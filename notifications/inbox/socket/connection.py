@@ -51,16 +51,26 @@ class Connection(Outlet):
         if (feed.position or 0) - seq > MOST:
             return await self.resync("too_many", **more)
         self.catching_up, self.position = True, seq
-        if not await self.catch_up():
-            return await self.resync("too_many", **more)
-        unread = await feed.unread()
-        self.write_frame(
-            type="resumed", epoch=feed.epoch, seq=self.position, count=self.position - seq, unread=unread, **more
-        )
+        while True:
+            if not await self._catch_up():
+                return await self.resync("too_many", **more)
+            unread = await feed.unread()
+            if self.position == feed.position:  # nothing came meanwhile: from here on it is live
+                break
+        self.catching_up = False
+        count = self.position - seq
+        self.write_frame(type="resumed", epoch=feed.epoch, seq=self.position, count=count, unread=unread, **more)
         return None
 
-    async def catch_up(self) -> bool:
-        """Write what the feed has and this socket has not, in order; then it is live. False if that is gone."""
+    async def go_live(self) -> None:
+        """Write what the feed has and this socket has not; then it gets what comes."""
+        if await self._catch_up():
+            self.catching_up = False
+        else:
+            await self.resync("too_many")
+
+    async def _catch_up(self) -> bool:
+        """Write what the feed has and this socket has not, in order. False if that is gone."""
         feed = self.feed
         while self.position < (feed.position or 0):
             upto = min(feed.position or 0, self.position + MOST)
@@ -70,7 +80,6 @@ class Connection(Outlet):
             for seq, text in frames:
                 self.write(text)
                 self.position = seq
-        self.catching_up = False
         return True
 
     async def resync(self, reason: str, **more: Any) -> None:

@@ -25,7 +25,7 @@ _CODES: Final = {400: MALFORMED, 401: UNAUTHENTICATED, 403: FORBIDDEN, 404: NOT_
 def close_of(error: ServiceError) -> tuple[int, str]:
     """Return the close code and reason that stand for a refusal."""
     wait = f" retry_after={error.retry_after:.0f}" if error.retry_after and error.status == 429 else ""
-    return _CODES.get(error.status, UNAVAILABLE), f"{error.error_code}: {error.message}{wait}"
+    return _CODES.get(error.status, UNAVAILABLE), _shortened(f"{error.error_code}: {error.message}{wait}")
 
 
 class Outlet:
