@@ -65,8 +65,8 @@ def publish() -> None:
 @shared_task(name="notifications.events.tasks.housekeep")
 def housekeep() -> None:
     """Forget events and dead letters that are past ``EVENT_RETENTION_DAYS`` (0 keeps them)."""
-    with platform_scope("forget windows of throttles"):
-        steps.forget_old_throttles()
+    with platform_scope("forget what rules are done with"):
+        steps.forget_old(settings.EVENT_RETENTION_DAYS)
     if not settings.EVENT_RETENTION_DAYS:
         return
     end = timezone.now() - timedelta(days=settings.EVENT_RETENTION_DAYS)

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import platform_scope, tenant_scope
-from notifications.events.models import Event, Rule, Step
+from notifications.events.models import Event, Rule, Step, Throttle
 from notifications.events.processing import process_turn
 from notifications.events.rules import schedule, steps
 from notifications.events.rules.matching import forget_rules
-from notifications.events.tasks import process, sweep
+from notifications.events.tasks import housekeep, process, sweep
 from notifications.records.models import NotificationRecord
 from tests.conftest import Persona
 from tests.events.conftest import EVENTS, events, records, send
@@ -182,6 +182,14 @@ def test_a_throttle_lets_so_many_pass(sender: Persona) -> None:
         send(sender, TRANSACTION, clientEventId=f"n{number}")
     pass_time(sender)
     assert len(records(sender)) == 2
+    housekeep()
+    with tenant_scope(sender.tenant_id):
+        assert Throttle.objects.get().count == 4
+        Throttle.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+        Step.objects.update(finished_at=timezone.now() - timedelta(days=91))
+    housekeep()
+    with tenant_scope(sender.tenant_id):
+        assert (Throttle.objects.count(), Step.objects.count()) == (0, 0)
     assert [("Throttled." in event.reactions[0]["why"]) for event in events(sender)] == [False, False, True, True]
 
 

@@ -119,6 +119,8 @@ class Throttle(TenantModel):
     rule = models.ForeignKey(Rule, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=255)
     window_start = models.DateTimeField()
+    # From then on nobody asks any more.
+    expires_at = models.DateTimeField(db_index=True)
     count = models.PositiveIntegerField()
 
     class Meta(TenantModel.Meta):

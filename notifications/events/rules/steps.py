@@ -47,8 +47,9 @@ DO UPDATE SET state = jsonb_build_object(
         THEN (rule_step.state -> 'events') || (excluded.state -> 'events') ELSE rule_step.state -> 'events' END)
 """
 _THROTTLE: Final = """
-INSERT INTO rule_throttle (id, tenant_id, rule_id, key, window_start, count)
-VALUES (%s, %s, %s, %s, to_timestamp(floor(extract(epoch FROM now()) / %s) * %s), 1)
+INSERT INTO rule_throttle (id, tenant_id, rule_id, key, window_start, expires_at, count)
+SELECT %(id)s, %(tenant)s, %(rule)s, %(key)s, begin, begin + %(seconds)s * interval '1 second', 1
+FROM (SELECT to_timestamp(floor(extract(epoch FROM now()) / %(seconds)s) * %(seconds)s) AS begin) AS w
 ON CONFLICT (tenant_id, rule_id, key, window_start) DO UPDATE SET count = rule_throttle.count + 1
 RETURNING count
 """
@@ -253,7 +254,13 @@ def _may_speak(order: Order) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             _THROTTLE,
-            [new_id(), current_tenant_id(), order.rule.id, order.throttle_key, policy.seconds, policy.seconds],
+            {
+                "id": new_id(),
+                "tenant": current_tenant_id(),
+                "rule": order.rule.id,
+                "key": order.throttle_key,
+                "seconds": policy.seconds,
+            },
         )
         return int(cursor.fetchone()[0]) <= policy.limit
 
@@ -312,6 +319,12 @@ def _rules(version_ids: set[UUID]) -> dict[UUID, ActiveRule]:
     return {version.id: made_ready(version) for version in versions}
 
 
-def forget_old_throttles() -> int:
-    """Forget windows that are long over. Needs ``platform_scope``."""
-    return Throttle.objects.filter(window_start__lt=timezone.now() - timedelta(days=367)).delete()[0]
+def forget_old(days: int) -> None:
+    """Forget windows of throttles that are over, and steps that ended so many days ago (0 keeps them).
+
+    Needs ``platform_scope``.
+    """
+    now = timezone.now()
+    Throttle.objects.filter(expires_at__lt=now).delete()
+    if days:
+        Step.objects.filter(finished_at__lt=now - timedelta(days=days)).delete()
