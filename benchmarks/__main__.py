@@ -23,6 +23,7 @@ BENCHMARKS = {
     "S4": ("fairness", "run"),
     "S3": ("kills", "run"),
     "K1": ("kafka", "run"),
+    "R1": ("rules", "run"),
     "M1": ("memory", "run"),
     "W1": ("sockets", "run_messages"),
     "W2": ("sockets", "run_idle"),

@@ -22,7 +22,10 @@ from benchmarks.scene import Scene
 from benchmarks.service import Company
 from benchmarks.sinks.client import SinkClient
 from benchmarks.stage import BenchmarkFailed
+from notification_service.lib.scope import tenant_scope
 from notifications.records.intake import NewRecord
+from notifications.templates.models import MessageTemplate
+from notifications.templates.services import NewTemplate, create_template
 
 _TEMPLATES = Path(__file__).parent / "baselines" / "templates"
 _CONTEXT: Final = {"name": "Ada Lovelace", "city": "London", "voucher": "AUTUMN-26", "number": "1"}
@@ -80,14 +83,14 @@ TEXT = Kind(
 )
 
 
-def new_record(kind: Kind, lane: str = "bulk") -> NewRecord:
-    """The first record of a campaign; ``service.fill`` makes the others like it."""
-    return NewRecord(kind.channel, kind.first_recipient, kind.content, _CONTEXT, lane=lane)
-
-
 def fill(who: Company, kind: Kind, count: int, lane: str = "bulk") -> None:
-    """Write the campaign's records."""
-    service.fill(who, count, new_record(kind, lane), recipient=kind.recipient, number="n::text")
+    """Write the campaign's records: of a template, as a campaign's are."""
+    with tenant_scope(who.id):
+        template = MessageTemplate.objects.filter(slug=kind.template).first() or create_template(
+            who.caller, NewTemplate(kind.template, kind.channel, kind.content, slug=kind.template, layout="none")
+        )
+    new = NewRecord(kind.channel, kind.first_recipient, {}, _CONTEXT, lane=lane, template=template.slug)
+    service.fill(who, count, new, recipient=kind.recipient, number="n::text")
     service.settle()
 
 

@@ -30,7 +30,6 @@ from notification_service.lib.errors import NotFound
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
 from tenants.callers import Caller
-from tenants.identity import require_open
 from tenants.models import Tenant
 
 log = structlog.get_logger(__name__)
@@ -112,8 +111,9 @@ def open_signed(file_id: UUID, token: str) -> tuple[ChatFile, File[Any]]:
         raise NotFound from None
     if said[1] != str(file_id):
         raise NotFound
-    status = Tenant.objects.filter(id=person.tenant_id).values_list("status", flat=True).first()
-    require_open(status or "")
+    tenant = Tenant.objects.filter(id=person.tenant_id).first()
+    if tenant is None or not tenant.is_open:
+        raise NotFound
     with tenant_scope(person.tenant_id):
         file = _visible(person, file_id)
     try:

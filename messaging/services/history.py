@@ -107,8 +107,8 @@ def search(caller: Caller, conversation_id: UUID, query: str, *, before: int | N
     Raises ``NotFound``, ``InvalidInput``.
     """
     person = person_of(caller)
-    admit(person.tenant_id, person.user_id, "search")
     conversation, _ = place_of(person, conversation_id)
+    admit(person.tenant_id, person.user_id, "search")
     if not query.strip() or len(query) > _MAX_QUERY or "\x00" in query:
         message = f"Give 1 to {_MAX_QUERY} characters."
         raise InvalidInput(f"q: {message}", errors={"q": [message]})

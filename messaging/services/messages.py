@@ -108,7 +108,6 @@ def say(conversation: Conversation, text: str) -> None:
 def edit(caller: Caller, message_id: UUID, text: str) -> dict[str, Any]:
     """Change the text of a message of one's own. Raises ``NotFound``, ``Conflict``, ``PermissionDenied``."""
     person = person_of(caller)
-    admit(person.tenant_id, person.user_id, "change")
     conversation, _, message = _locked(person, message_id)
     if message.sender_id != person.user_id:
         raise PermissionDenied("Only its sender may change a message.")
@@ -124,7 +123,6 @@ def edit(caller: Caller, message_id: UUID, text: str) -> dict[str, Any]:
 def delete(caller: Caller, message_id: UUID) -> dict[str, Any]:
     """Delete a message: one's own, or, as a moderator, anybody's, which is audited. Raises ``NotFound``."""
     person = person_of(caller)
-    admit(person.tenant_id, person.user_id, "change")
     conversation, place, message = _locked(person, message_id)
     own = message.sender_id == person.user_id
     if not own:
@@ -165,7 +163,6 @@ def react(caller: Caller, message_id: UUID, emoji: str, *, present: bool) -> dic
     emoji = emoji.strip()
     if not 1 <= len(emoji) <= MAX_EMOJI or "\x00" in emoji or emoji.split() != [emoji]:
         raise InvalidInput("emoji: This is no emoji.", errors={"emoji": [f"Give 1 to {MAX_EMOJI} characters."]})
-    admit(person.tenant_id, person.user_id, "change")
     conversation, _, message = _locked(person, message_id)
     own = Reaction.objects.filter(message=message, user_id=person.user_id, emoji=emoji)
     if own.exists() == present:
@@ -197,8 +194,8 @@ def react(caller: Caller, message_id: UUID, emoji: str, *, present: bool) -> dic
 def mark_read(caller: Caller, conversation_id: UUID, seq: int | None = None) -> Participant:
     """Move the caller's read position forward, to the newest message if ``seq`` is None. Raises ``NotFound``."""
     person = person_of(caller)
-    admit(person.tenant_id, person.user_id, "change")
     conversation, place = place_of(person, conversation_id)
+    admit(person.tenant_id, person.user_id, "change")
     reached = conversation.last_seq if seq is None else min(seq, conversation.last_seq)
     now = timezone.now()
     moved = Participant.objects.filter(id=place.id, last_read_seq__lt=reached).update(
@@ -313,7 +310,10 @@ def _announce_new(message: ChatMessage) -> dict[str, Any]:
 
 
 def _locked(person: Person, message_id: UUID) -> tuple[Conversation, Participant, ChatMessage]:
-    """Return a message with its conversation, locked, and the person's place in it. Raises ``NotFound``."""
+    """Return a message with its conversation, locked, and the person's place in it, for a change.
+
+    Raises ``NotFound``, ``TooManyRequests``.
+    """
     conversation_id = ChatMessage.objects.filter(id=message_id).values_list("conversation_id", flat=True).first()
     if conversation_id is None:
         raise NotFound
@@ -321,6 +321,7 @@ def _locked(person: Person, message_id: UUID) -> tuple[Conversation, Participant
     message = ChatMessage.objects.filter(id=message_id).first()
     if message is None:
         raise NotFound
+    admit(person.tenant_id, person.user_id, "change")
     return conversation, place, message
 
 

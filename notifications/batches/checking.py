@@ -79,7 +79,7 @@ class RowChecker:
             column = columns.title(columns.user_id if len(user_id) > _MAX_USER_ID else columns.locale)
             return self._broken(number, column, "too_long", f"The value of '{column}' is too long.", cells)
         written = _cell(cells, columns.recipient)
-        if not written and not (user_id and self._channel.key == "push"):
+        if not written and not user_id:
             column = columns.title(columns.recipient)
             return self._broken(number, column, "missing_address", "The row has no address.", cells)
         context = {**self._shared, **own} if self._shared else own
@@ -97,6 +97,8 @@ class RowChecker:
         if sum(map(len, cells)) > MAX_CONTEXT // 4 and len(orjson.dumps(context)) > MAX_CONTEXT:
             reason = f"The values have more than {MAX_CONTEXT // 1024} KB."
             return self._broken(number, "", "too_long", reason, cells)
+        if self._channel.key == "inapp":
+            user_id = user_id or address
         return Candidate(number, address, context, user_id, locale)
 
     @staticmethod

@@ -28,7 +28,7 @@ ADDRESS_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 class Columns:
     """``names`` says which placeholder each column fills, None for none; the others are places in the row.
 
-    ``recipient`` is None where a person's id stands for the address (push). ``titles`` are the file's own words.
+    ``recipient`` is None where a person's id stands for the address. ``titles`` are the file's own words.
     """
 
     titles: Sequence[str]
@@ -66,7 +66,7 @@ def columns_of(header: Sequence[str], channel: str, mapping: Mapping[str, Any]) 
     recipient = _place(lowered, (RECIPIENT,))
     if recipient is None:
         recipient = _place(lowered, ADDRESS_NAMES.get(channel, ()))
-    if recipient is None and not (channel == "push" and user_id is not None):
+    if recipient is None and user_id is None:
         known = ", ".join(f"'{name}'" for name in (RECIPIENT, *ADDRESS_NAMES.get(channel, ())[:1]))
         found = ", ".join(f"'{title[:MAX_NAME]}'" for title in titles[:20])
         raise refused(f"No column has the address: name it {known}, or give a mapping. The first row has {found}.")

@@ -7,7 +7,6 @@ was under way when the batch changed.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
@@ -15,8 +14,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from notifications.batches.counters import move
 from notifications.batches.models import Batch, BatchStatus
+from notifications.records.ends import announce_ends
+from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import Outcome
 from notifications.records.states import WAITING, Status, sources
 from notifications.records.wake import wake_after_commit
@@ -59,7 +59,8 @@ def settle(batch: Batch, after: UUID) -> UUID | None:
     with connection.cursor() as cursor:
         cursor.execute(_statement(change, "id > %(after)s"), {"batch": batch.id, "after": after})
         changed = cursor.fetchall()
-    _count(batch.id, change, len(changed))
+    if change == "cancel":
+        _announce([row[0] for row in changed])
     if change == "release":
         for lane in {row[1] for row in changed}:
             wake_after_commit(batch.tenant_id, lane)
@@ -79,7 +80,9 @@ def hold_back(outcomes: Sequence[Outcome]) -> None:
         change = _change_of(batch)
         with connection.cursor() as cursor:
             cursor.execute(_statement(change, "id = ANY (%(ids)s)"), {"batch": batch.id, "ids": waiting[batch.id]})
-            _count(batch.id, change, cursor.rowcount)
+            changed_ids = [row[0] for row in cursor.fetchall()]
+        if change == "cancel":
+            _announce(changed_ids)
 
 
 def _change_of(batch: Batch) -> str:
@@ -88,6 +91,7 @@ def _change_of(batch: Batch) -> str:
     return "hold" if batch.held else "release"
 
 
-def _count(batch_id: UUID, change: str, count: int) -> None:
-    if change == "cancel" and count:
-        move(batch_id, Counter(cancelled=count))
+def _announce(ids: list[UUID]) -> None:
+    """Tell everybody of the records that were cancelled, the batch's own counters among them."""
+    if ids:
+        announce_ends(list(NotificationRecord.objects.filter(id__in=ids)))

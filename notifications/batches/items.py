@@ -16,12 +16,12 @@ from django.utils.dateparse import parse_datetime
 from notification_service.lib.errors import ContentInvalid, InvalidInput, ServiceError
 from notification_service.lib.ids import new_id
 from notifications.batches.checking import MAX_CONTEXT
+from notifications.batches.people import addresses_by_user, heed_preferences
 from notifications.batches.words import Words, words_of
 from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
-from notifications.recipients.models import Device
-from notifications.recipients.services import PUSH, devices_of
+from notifications.recipients.services import PUSH
 from notifications.records.bulk import Row, Shared
 from notifications.records.intake import channel_of, check_times, due_and_deadline
 from notifications.records.states import Lane
@@ -88,14 +88,14 @@ class ItemChecker:
     _words: dict[tuple[str, int, str], Words] = field(default_factory=dict)
     _unusable: dict[str, _Refused] = field(default_factory=dict)
     _groups: dict[tuple[Any, ...], tuple[Shared, list[Row]]] = field(default_factory=dict)
-    _devices: Mapping[str, Sequence[Device]] = field(default_factory=dict)
+    #: By channel, where people are reached who are named by their ids.
+    _people: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def check(self, items: Sequence[Any]) -> Checked:
         """Check every item. Needs the tenant's scope. Raises what is wrong with the defaults themselves."""
         errors: list[ItemError] = []
         accepted = 0
-        people = {str(each.get("user_id")) for each in items if isinstance(each, Mapping) and self._is_push(each)}
-        self._devices = devices_of(people) if people else {}
+        self._look_up(items)
         region = default_region(self.caller.required_tenant_id())
         for index, item in enumerate(items):
             try:
@@ -103,10 +103,18 @@ class ItemChecker:
                 accepted += 1
             except _Refused as refused:
                 errors.append(ItemError(index, refused.field, refused.code, refused.detail))
-        return Checked(list(self._groups.values()), errors, accepted)
+        groups = [(shared, heed_preferences(shared, rows)) for shared, rows in self._groups.values()]
+        return Checked(groups, errors, accepted)
 
-    def _is_push(self, item: Mapping[str, Any]) -> bool:
-        return item.get("channel", self.defaults.get("channel")) == PUSH and isinstance(item.get("user_id"), str)
+    def _look_up(self, items: Sequence[Any]) -> None:
+        """Find where everybody is reached who is named by an id alone, one query a channel."""
+        wanted: dict[str, set[str]] = {}
+        for item in items:
+            if isinstance(item, Mapping) and isinstance(user_id := item.get("user_id"), str):
+                key = item.get("channel", self.defaults.get("channel"))
+                if isinstance(key, str) and key in channels and not _address_field(key, item):
+                    wanted.setdefault(key, set()).add(user_id)
+        self._people = {key: addresses_by_user(user_ids, key) for key, user_ids in wanted.items()}
 
     def _take(self, item: Any, region: str | None) -> None:
         own = _well_formed(item)
@@ -125,6 +133,8 @@ class ItemChecker:
         content = words.content if words.content != shared.content else None
         version = words.template_version_id
         metadata = own.get("metadata")
+        if key == "inapp":
+            user_id = user_id or addresses[0]
         rows.extend(
             Row(new_id(), address, context, user_id, locale, content, metadata, version) for address in addresses
         )
@@ -156,14 +166,17 @@ class ItemChecker:
         return words
 
     def _addresses(self, key: str, own: Mapping[str, Any], region: str | None) -> list[str]:
-        name = next((each for each in ("recipient", ADDRESS_FIELDS.get(key, "recipient")) if own.get(each)), "")
+        name = _address_field(key, own)
         if not name:
-            if key == PUSH and own.get("user_id"):
-                found = self._devices.get(own["user_id"])
-                if not found:
-                    raise _Refused("user_id", "no_device", f"No active device of {own['user_id']!r} is registered.")
-                return [device.token for device in found]
-            raise _Refused("recipient", "invalid", f"Name the recipient for channel {key!r}.")
+            user_id = own.get("user_id")
+            if not user_id:
+                raise _Refused("recipient", "invalid", f"Name the recipient for channel {key!r}.")
+            found = self._people.get(key, {}).get(user_id)
+            if found:
+                return found
+            if key == PUSH:
+                raise _Refused("user_id", "no_device", f"No active device of {user_id!r} is registered.")
+            raise _Refused("user_id", "no_address", f"No address of {user_id!r} is known for channel {key!r}.")
         try:
             return [channels.get(key).normalise_address(own[name], region=region)]
         except ContentError as error:
@@ -199,6 +212,11 @@ class ItemChecker:
                 [],
             )
         return self._groups[group]
+
+
+def _address_field(key: str, item: Mapping[str, Any]) -> str:
+    """Return the name under which an item gives its address, or an empty text."""
+    return next((name for name in ("recipient", ADDRESS_FIELDS.get(key, "recipient")) if item.get(name)), "")
 
 
 def _well_formed(item: Any) -> dict[str, Any]:

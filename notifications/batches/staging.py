@@ -17,8 +17,9 @@ from django.db import connection
 from notification_service.lib.ids import new_id
 from notifications.batches.checking import Broken, Candidate, address_hash, address_key
 from notifications.batches.models import Job
+from notifications.batches.people import heed_preferences
 from notifications.recipients.suppressions import category_of
-from notifications.records.bulk import Shared, Written, write_selected
+from notifications.records.bulk import Row, Shared, Written, write_rows, write_selected
 
 #: The lowest id: where reading begins.
 START: Final = UUID(int=0)
@@ -120,11 +121,18 @@ FROM bulk_staged_row WHERE job_id = %(job)s AND id > %(after)s AND id <= %(until
 """
 
 
-def record_rows(job_id: UUID, shared: Shared, after: UUID, limit: int) -> tuple[Written, UUID | None]:
+def record_rows(
+    job_id: UUID, shared: Shared, after: UUID, limit: int, *, personal: bool = False
+) -> tuple[Written, UUID | None]:
     """Make records of the next staged rows after an id; return what was written, and the last id (None: no more rows).
 
-    Needs the tenant's scope. A row that is a record already is left alone.
+    ``personal`` says that rows name people, whose preferences count. Needs the tenant's scope. A row that is a record
+    already is left alone.
     """
+    if personal:
+        staged = staged_rows(job_id, after, limit)
+        rows = [Row(each.id, each.address, each.context, each.user_id, each.locale) for each in staged]
+        return write_rows(shared, heed_preferences(shared, rows)), staged[-1].id if staged else None
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT id FROM ({_NEXT}) AS n ORDER BY id DESC LIMIT 1", [job_id, after, limit])
         last = cursor.fetchone()

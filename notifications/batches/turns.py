@@ -29,12 +29,12 @@ from notifications.batches.columns import Columns, columns_of, expected_names
 from notifications.batches.dialects import detect_dialect
 from notifications.batches.jobs import ACTIVE, close_batch
 from notifications.batches.models import BatchStatus, Job, JobStatus, Phase
+from notifications.batches.people import addresses_by_user
 from notifications.batches.reading import Malformed, RowReader
 from notifications.batches.services import add_to_batch, deadline_of
 from notifications.batches.spreadsheets import write_csv
 from notifications.batches.words import words_again
 from notifications.channels.registry import channels
-from notifications.recipients.services import devices_of
 from notifications.records.bulk import Shared
 from notifications.records.states import Status
 from tenants import limits
@@ -70,9 +70,10 @@ def take_turn(tenant_id: UUID, job_id: UUID, *, seconds: float = TURN_SECONDS) -
         turn = _Turn(job, stack, time.monotonic())
         try:
             ends = time.monotonic() + seconds
-            while job.status == JobStatus.RUNNING and time.monotonic() < ends:
+            while True:  # one step at least, however slow the machine is: a turn that does nothing is no turn
                 turn.step()
-            return turn.end(delay=0.0)
+                if job.status != JobStatus.RUNNING or time.monotonic() >= ends:
+                    return turn.end(delay=0.0)
         except _Lost:
             return False
         except TooManyRequests as error:
@@ -207,7 +208,7 @@ class _Turn:
             self.stop(JobStatus.FAILED, f"The file has more than {settings.BULK_MAX_ROWS:,} rows: nothing was sent.")
             return
         with self._commit() as changes:
-            candidates = _with_devices(job, _columns(job), candidates, broken)
+            candidates = _with_addresses(job, _columns(job), candidates, broken)
             staged = staging.stage(job, candidates, broken)
             changes |= {
                 "offset": reader.offset,
@@ -235,7 +236,8 @@ class _Turn:
             file = self.stack.enter_context(uploads.open_stored(job.file))
             self.reader = RowReader(file, delimiter=job.delimiter, offset=job.offset, number=job.row_number)
             self.rows = iter(self.reader)
-            words = words_again(job.channel, content=job.content, template_version_id=job.template_version_id)
+            with tenant_scope(job.tenant_id):
+                words = words_again(job.channel, content=job.content, template_version_id=job.template_version_id)
             self.checker = RowChecker(
                 channel=channels.get(job.channel),
                 words=words,
@@ -254,7 +256,9 @@ class _Turn:
                 changes["admitted"] = True
             return
         with self._commit() as changes:
-            written, last = staging.record_rows(job.id, _shared(job), job.recorded_until or staging.START, RECORD_ROWS)
+            after = job.recorded_until or staging.START
+            personal = job.channel == "inapp" or _columns(job).user_id is not None
+            written, last = staging.record_rows(job.id, _shared(job), after, RECORD_ROWS, personal=personal)
             if last is None:
                 changes |= self._prove()
                 return
@@ -287,25 +291,25 @@ def _columns(job: Job) -> Columns:
     return columns_of(job.header, job.channel, job.mapping)
 
 
-def _with_devices(job: Job, columns: Columns, candidates: list[Candidate], broken: list[Broken]) -> list[Candidate]:
-    """Replace people by their devices; who has none is broken."""
+def _with_addresses(job: Job, columns: Columns, candidates: list[Candidate], broken: list[Broken]) -> list[Candidate]:
+    """Replace people by where they are reached (on each of their devices); who is not is broken."""
     people = {each.user_id for each in candidates if not each.address}
     if not people:
         return candidates
-    devices = devices_of(people)
+    addresses = addresses_by_user(people, job.channel)
     found: list[Candidate] = []
     for each in candidates:
         if each.address:
             found.append(each)
-        elif each.user_id in devices:
+        elif each.user_id in addresses:
             found += [
-                Candidate(each.row_number, device.token, each.context, each.user_id, each.locale)
-                for device in devices[each.user_id]
+                Candidate(each.row_number, address, each.context, each.user_id, each.locale)
+                for address in addresses[each.user_id]
             ]
         else:
-            reason = f"No active device of {each.user_id!r} is registered."
+            reason = f"No address of {each.user_id!r} is known for this channel."
             column = columns.title(columns.user_id)
-            broken.append(Broken(each.row_number, column, "no_device", reason, each.user_id))
+            broken.append(Broken(each.row_number, column, "no_address", reason, each.user_id))
     return found
 
 

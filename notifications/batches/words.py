@@ -1,15 +1,21 @@
-"""The words of many notifications: content of their own, compiled once."""
+"""The words of many notifications: content of their own or a version of a template, compiled once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from notification_service.lib.errors import ContentInvalid, InvalidInput
 from notifications.channels.base import CompiledContent, ContentError
 from notifications.records.intake import channel_of
+from notifications.records.words import UNSUBSCRIBE
+from notifications.templates.rendering import CompiledTemplate, compiled_version
+from notifications.templates.services import resolve
+
+#: What a template is shown for the link that each record gets of its own.
+_ANY_LINK: Final = {UNSUBSCRIBE: "https://example.com/u/token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +24,28 @@ class Words:
 
     content: Mapping[str, Any]
     template_version_id: UUID | None
-    compiled: CompiledContent
+    compiled: CompiledContent | CompiledTemplate
 
     def prove(self, context: Mapping[str, Any], locale: str = "") -> None:
         """Render once. Raises ``ContentError`` naming the placeholder that has no value."""
-        self.compiled.render(context)
+        if isinstance(self.compiled, CompiledTemplate):
+            linked = UNSUBSCRIBE in self.compiled.placeholders
+            self.compiled.render({**_ANY_LINK, **context} if linked else context, locale=locale)
+        else:
+            self.compiled.render(context)
 
 
 def words_of(channel: str, *, content: Mapping[str, Any] | None, template: str = "") -> Words:
-    """Return the words that a caller names, checked. Raises ``InvalidInput``, ``ContentInvalid`` naming the field."""
+    """Return the words that a caller names, checked. Needs the tenant's scope.
+
+    Raises ``InvalidInput``, ``ContentInvalid`` naming the field.
+    """
     if bool(content) == bool(template):
         message = "Give either content or a template."
         raise InvalidInput(f"content: {message}", errors={"content": [message]})
+    if template:
+        version_id = resolve(template, channel=channel_of(channel).key).id
+        return Words({}, version_id, compiled_version(version_id))
     try:
         valid, compiled = channel_of(channel).prepare(content or {})
     except ContentError as error:
@@ -38,5 +54,7 @@ def words_of(channel: str, *, content: Mapping[str, Any] | None, template: str =
 
 
 def words_again(channel: str, *, content: Mapping[str, Any], template_version_id: UUID | None) -> Words:
-    """Return words that were checked before, as they are stored."""
-    return Words(content, template_version_id, channel_of(channel).prepare(content)[1])
+    """Return words that were checked before, as they are stored. Needs the tenant's scope."""
+    if template_version_id is not None:
+        return Words({}, template_version_id, compiled_version(template_version_id))
+    return Words(content, None, channel_of(channel).prepare(content)[1])

@@ -131,7 +131,7 @@ def cancel_staged(campaign: Campaign, limit: int) -> int:
 
 _TAKE = """
 SELECT id, address, address_key, bucket, context, user_id, locale FROM campaign_recipient
-WHERE campaign_id = %s AND state = 'staged' AND timezone = %s AND bucket < %s
+WHERE campaign_id = %s AND state = 'staged' AND timezone = %s AND bucket >= %s AND bucket < %s
 ORDER BY bucket, id LIMIT %s FOR NO KEY UPDATE
 """
 
@@ -142,7 +142,8 @@ def _take(campaign: Campaign, zones: Sequence[str], limit: int) -> list[_Taken]:
         for zone in zones:
             if len(rows) >= limit:
                 break
-            cursor.execute(_TAKE, [campaign.id, zone, sample_limit(campaign), limit - len(rows)])
+            reached = (campaign.reached or {}).get(zone, 0)
+            cursor.execute(_TAKE, [campaign.id, zone, reached, sample_limit(campaign), limit - len(rows)])
             rows += [
                 _Taken(row[0], row[1], bytes(row[2]), row[3], orjson.loads(row[4]), row[5], row[6])
                 for row in cursor.fetchall()

@@ -53,8 +53,10 @@ class Campaign(TenantModel):
     # {"max", "days"}
     frequency_cap = models.JSONField(null=True)
 
-    # What the turns remember: when the next is due, what the throttle has left, how quick it went.
+    # What the turns remember: when the next is due, how far they came in each time zone that still has recipients
+    # (their buckets are dealt with in order; null: not looked at yet), what the throttle has left, how quick it went.
     next_turn_at = models.DateTimeField(null=True)
+    reached = models.JSONField(null=True)
     allowance = models.FloatField(default=0.0)
     allowance_at = models.DateTimeField(null=True)
     failed_turns = models.PositiveSmallIntegerField(default=0)

@@ -56,7 +56,8 @@ def move(campaign: Campaign, target: CampaignStatus, *, problem: str = "") -> No
         changes["paused_at"] = now
     elif target == CampaignStatus.SENDING:
         if campaign.paused_at is not None:
-            holding.release(campaign.id, held_for=now - campaign.paused_at)
+            while holding.release(campaign.id, held_for=now - campaign.paused_at) == holding.LIMIT:
+                continue
         changes |= {"paused_at": None, "launched_at": campaign.launched_at or now, "rate": 0.0, "rate_at": None}
         # Nothing is made up for: what the throttle did not let through is let through from now on.
         changes |= {"allowance": 0.0, "allowance_at": None}

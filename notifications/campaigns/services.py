@@ -45,6 +45,8 @@ CONFIGURATION: Final = (
     "throttle_per_minute",
     "frequency_cap",
 )
+#: Of these a campaign has one.
+_WORDS: Final = frozenset({"content", "template", "variants"})
 
 
 def create_campaign(
@@ -95,10 +97,9 @@ def edit_campaign(caller: Caller, campaign_id: UUID, changes: Mapping[str, Any])
     before = {name: getattr(campaign, name) for name in changes}
     for name, value in changes.items():
         setattr(campaign, name, value)
-    if "content" in changes and "template" not in changes:
-        campaign.template = ""
-    if "template" in changes and "content" not in changes:
-        campaign.content = {}
+    if any(changes.get(name) for name in _WORDS):  # one kind of words takes the place of the other
+        for name in _WORDS - changes.keys():
+            setattr(campaign, name, type(getattr(campaign, name))())
     _check(campaign)
     if campaign.status == CampaignStatus.SCHEDULED:
         pin(campaign)

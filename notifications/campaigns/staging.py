@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 from django.db import connection
@@ -185,13 +184,26 @@ WITH RECURSIVE zones AS (
         WHERE campaign_id = %(campaign)s AND state = 'staged' AND timezone > zones.timezone
         ORDER BY timezone LIMIT 1) AS next
 )
-SELECT timezone, EXISTS (SELECT FROM campaign_recipient AS r WHERE r.campaign_id = %(campaign)s AND r.state = 'staged'
-    AND r.timezone = zones.timezone AND r.bucket < %(below)s) FROM zones
+SELECT timezone FROM zones
+"""
+# Each is one step into the index, past what is dealt with: dead entries are not walked over again and again.
+_NEXT = """
+SELECT z.timezone, n.bucket FROM unnest(%(zones)s::text[], %(reached)s::int[]) AS z (timezone, reached),
+LATERAL (SELECT bucket FROM campaign_recipient AS r WHERE r.campaign_id = %(campaign)s AND r.state = 'staged'
+    AND r.timezone = z.timezone AND r.bucket >= z.reached ORDER BY r.bucket LIMIT 1) AS n
 """
 
 
-def staged_zones(campaign_id: UUID, *, below: int) -> dict[str, bool]:
-    """Return the time zones of those who still wait, and whether any of them is in a bucket below ``below``."""
+def look_ahead(campaign: Campaign) -> dict[str, int]:
+    """Return the time zones of those who still wait, and the next bucket of each that has somebody in it.
+
+    Remembers it in ``campaign.reached`` (not saved): where the next look begins.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_ZONES, {"campaign": campaign_id, "below": below})
-        return dict(cursor.fetchall())
+        if campaign.reached is None:
+            cursor.execute(_ZONES, {"campaign": campaign.id})
+            campaign.reached = {row[0]: 0 for row in cursor.fetchall()}
+        zones, reached = list(campaign.reached), list(campaign.reached.values())
+        cursor.execute(_NEXT, {"campaign": campaign.id, "zones": zones, "reached": reached})
+        campaign.reached = dict(cursor.fetchall())
+    return dict(campaign.reached)

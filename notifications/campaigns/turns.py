@@ -24,7 +24,7 @@ from notifications.campaigns.models import Campaign, CampaignRecipient, Campaign
 from notifications.campaigns.moves import locked, move, save, tell_after_commit
 from notifications.campaigns.progress import measure
 from notifications.campaigns.proof import prove
-from notifications.campaigns.staging import staged_zones
+from notifications.campaigns.staging import look_ahead
 from notifications.campaigns.states import CampaignStatus, Staging
 from notifications.campaigns.timing import openings
 from notifications.campaigns.wake import running
@@ -80,6 +80,7 @@ def _step(tenant_id: UUID, campaign_id: UUID) -> datetime | None:
             campaign,
             next_turn_at=due,
             failed_turns=0,
+            reached=campaign.reached,
             allowance=campaign.allowance,
             allowance_at=campaign.allowance_at,
             rate=campaign.rate,
@@ -139,10 +140,10 @@ def _work(campaign: Campaign) -> datetime | None:
 
 def _send(campaign: Campaign) -> datetime | None:
     now, below = timezone.now(), sample_limit(campaign)
-    zones = staged_zones(campaign.id, below=below)
+    zones = look_ahead(campaign)
     if not zones:
         return _settle(campaign)
-    ready = [zone for zone, has_some in zones.items() if has_some]
+    ready = [zone for zone, bucket in zones.items() if bucket < below]
     if not ready:  # the sample is on its way; the rest waits for what it says
         return choose_winner(campaign) or _keep_up(campaign)
     opening = openings(
@@ -204,6 +205,7 @@ def _settle(campaign: Campaign) -> datetime | None:
         if prove(campaign):
             move(campaign, CampaignStatus.COMPLETED)
             return now
+        campaign.reached = None  # whatever is left is looked for from the start
     return now + (_SOON if moved else _LATER)
 
 

@@ -9,7 +9,17 @@ from django.http import HttpRequest
 from notification_service.lib.admin import LongList, MadeFilter
 from notification_service.lib.errors import ServiceError
 from notifications.events import dead_letters
-from notifications.events.models import DeadLetter, Event, EventSetting, EventSource, OutboxMessage
+from notifications.events.models import (
+    DeadLetter,
+    Event,
+    EventSetting,
+    EventSource,
+    OutboxMessage,
+    Rule,
+    RuleVersion,
+    Step,
+    Throttle,
+)
 from tenants.admin_base import ReadOnlyAdmin
 from tenants.callers import Caller
 
@@ -52,7 +62,7 @@ class DeadLetterAdmin(LongList, ReadOnlyAdmin):
     list_select_related = ("tenant",)
     search_fields = ("=topic", "=key", "reason")
     exclude = ("message_encrypted",)
-    actions = ("replay",)
+    actions = ("replay",)  # type: ignore[assignment]
 
     @admin.action(description="Take in again")
     def replay(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
@@ -72,3 +82,38 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 
     list_display = ("id", "tenant", "key", "value")
     list_select_related = ("tenant",)
+
+
+@admin.register(Rule)
+class RuleAdmin(ReadOnlyAdmin):
+    """What tenants want to happen when; their API changes it."""
+
+    list_display = ("name", "tenant", "priority", "active", "version", "next_run_at", "updated_at")
+    list_filter = ("active",)
+    list_select_related = ("tenant",)
+    search_fields = ("name",)
+
+
+@admin.register(RuleVersion)
+class RuleVersionAdmin(ReadOnlyAdmin):
+    """What rules said from one change to the next."""
+
+    list_display = ("rule", "tenant", "number", "created_by", "created_at")
+    list_select_related = ("tenant", "rule")
+
+
+@admin.register(Step)
+class StepAdmin(LongList, ReadOnlyAdmin):
+    """What waits: delays, digests, escalations."""
+
+    list_display = ("kind", "tenant", "rule", "status", "due_at", "key", "cancel_key", "detail")
+    list_filter = ("kind", "status", MadeFilter)
+    list_select_related = ("tenant", "rule")
+
+
+@admin.register(Throttle)
+class ThrottleAdmin(ReadOnlyAdmin):
+    """How often rules have spoken."""
+
+    list_display = ("rule", "tenant", "key", "window_start", "count")
+    list_select_related = ("tenant", "rule")

@@ -47,10 +47,21 @@ def known_events() -> Mapping[str, KnownEvent]:
     found = {}
     for path in sorted(_DIRECTORY.glob("*.json")):
         data = orjson.loads(path.read_bytes())
-        Draft202012Validator.check_schema(data["schema"])
-        checks = {"validator": Draft202012Validator(data["schema"]), "fits": quick_check(data["schema"])}
-        lists = {name: tuple(data[name]) for name in ("secret", "channels")}
-        found[data["type"]] = KnownEvent(**{**data, **lists}, **checks)
+        schema = data["schema"]
+        Draft202012Validator.check_schema(schema)
+        found[data["type"]] = KnownEvent(
+            type=data["type"],
+            description=data["description"],
+            schema=schema,
+            secret=tuple(data["secret"]),
+            channels=tuple(data["channels"]),
+            priority=data["priority"],
+            templates=data["templates"],
+            defaults=data["defaults"],
+            example=data["example"],
+            validator=Draft202012Validator(schema),
+            fits=quick_check(schema),
+        )
     return found
 
 

@@ -138,8 +138,8 @@ class EventConsumer:
     def _commit(self, messages: Sequence[Message]) -> None:
         ends: dict[tuple[str, int], int] = {}
         for message in messages:
-            place = (message.topic(), message.partition())
-            ends[place] = max(ends.get(place, 0), message.offset() + 1)
+            topic, partition, offset = place_of(message)
+            ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
         offsets = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
@@ -216,7 +216,7 @@ def _store_together(messages: Sequence[Message]) -> Counter[str]:
     by_tenant: dict[UUID, list[NewEvent]] = {}
     for message in messages:
         try:
-            tenant_id, new = understood(message.value(), source=message.topic(), id=_id_of(message))
+            tenant_id, new = understood(message.value(), source=place_of(message)[0], id=_id_of(message))
         except ServiceError as error:
             tenant = error.tenant_id if isinstance(error, BadPayload) else None
             letters.append(_letter(message, error.error_code, error.message, tenant))
@@ -235,6 +235,11 @@ def _store_together(messages: Sequence[Message]) -> Counter[str]:
     return counts
 
 
+def place_of(message: Message) -> tuple[str, int, int]:
+    """Return topic, partition and offset of a message that was read (the client's types allow that it has none)."""
+    return message.topic() or "", message.partition() or 0, message.offset() or 0
+
+
 def place_id(topic: str, partition: int, offset: int, milliseconds: int) -> UUID:
     """Return the UUIDv7 of a place in a topic; its time is the message's, so that a topic made anew has places anew."""
     milliseconds = max(0, milliseconds) & 0xFFFF_FFFF_FFFF
@@ -245,15 +250,13 @@ def place_id(topic: str, partition: int, offset: int, milliseconds: int) -> UUID
 
 
 def _id_of(message: Message) -> UUID:
-    return place_id(message.topic(), message.partition(), message.offset(), message.timestamp()[1])
+    return place_id(*place_of(message), message.timestamp()[1])
 
 
 def _letter(message: Message, code: str, reason: str, tenant_id: UUID | None = None) -> Letter:
     key = (message.key() or b"").decode("utf-8", "replace")
     return Letter(
-        message.topic(),
-        message.partition(),
-        message.offset(),
+        *place_of(message),
         key,
         message.value() or b"",
         code,
@@ -265,7 +268,7 @@ def _letter(message: Message, code: str, reason: str, tenant_id: UUID | None = N
 
 def _tenant_of(message: Message) -> UUID | None:
     try:
-        return understood(message.value(), source=message.topic())[0]
+        return understood(message.value(), source=place_of(message)[0])[0]
     except ServiceError as error:
         return error.tenant_id if isinstance(error, BadPayload) else None
 

@@ -21,8 +21,10 @@ from django.utils import timezone
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
 from notifications.events.happening import Happening
+from notifications.events.messages import Reaction, carry_out, within_quota
 from notifications.events.models import Event, EventStatus
-from notifications.events.reactions import Reaction, carry_out, conclude, react, within_quota
+from notifications.events.reactions import conclude, react
+from notifications.events.rules.steps import cancel_steps, place_orders
 from notifications.events.secrets import seal, take_out
 from notifications.events.shapes import NewEvent
 from notifications.events.wake import wake_after_commit
@@ -36,6 +38,11 @@ class Accepted:
 
     event: Happening | Event
     duplicate: bool
+
+    @property
+    def row(self) -> Event:
+        """The event as a row of the table."""
+        return self.event.as_event() if isinstance(self.event, Happening) else self.event
 
 
 _COLUMNS: Final = (
@@ -88,19 +95,25 @@ def accept_events(batch: Sequence[NewEvent], *, process: bool = False) -> list[A
 
 
 def carry_out_within_quota(concluded: Sequence[tuple[Happening, Sequence[Reaction]]]) -> None:
-    """Write the messages of concluded and stored events; those beyond the tenant's month fail, and say so."""
+    """Do what concluded and stored events came to; messages beyond the tenant's month fail, and say so."""
     modes: tuple[Mode, ...] = ("live", "test")
     for mode in modes:
         of_mode = [pair for pair in concluded if pair[0].mode == mode]
-        wanted = sum(len(reaction.drafts) for _, reactions in of_mode for reaction in reactions)
-        if within_quota(mode, wanted):
-            carry_out(of_mode)
+        drafts = [draft for _, reactions in of_mode for reaction in reactions for draft in reaction.drafts]
+        if within_quota(mode, len(drafts)):
+            carry_out(drafts)
             continue
         for event, reactions in of_mode:
             if any(reaction.drafts for reaction in reactions):
                 refused = [{**reaction.story(), "records": []} for reaction in reactions]
                 detail = "This month's quota of notifications is used up."
                 Event.objects.filter(id=event.id).update(status=EventStatus.FAILED, detail=detail, reactions=refused)
+    reactions_of = [(event, reaction) for event, reactions in concluded for reaction in reactions]
+    for event, reaction in reactions_of:
+        if reaction.cancels:
+            cancel_steps(reaction.cancels, why=f"Cancelled by event {event.id}.")
+    if orders := [(event, reaction.order) for event, reaction in reactions_of if reaction.order]:
+        place_orders(orders)
 
 
 def _happening(new: NewEvent, now: datetime) -> Happening:

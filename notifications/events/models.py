@@ -6,7 +6,21 @@ from uuid import UUID
 
 from django.db import models
 
+from notifications.events.rules.models import Rule, RuleVersion, Step, Throttle
 from tenants.isolation import TenantModel
+
+__all__ = [
+    "DeadLetter",
+    "Event",
+    "EventSetting",
+    "EventSource",
+    "EventStatus",
+    "OutboxMessage",
+    "Rule",
+    "RuleVersion",
+    "Step",
+    "Throttle",
+]
 
 MAX_TYPE = 100
 MAX_CLIENT_ID = 255

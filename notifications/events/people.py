@@ -1,12 +1,13 @@
-"""The event's own person: who an event is about, and where they can be reached."""
+"""Whom an event is about, and where people can be reached."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from notifications.events.happening import Happening
+from notifications.recipients import people as recipients
 from notifications.recipients.services import PUSH, devices_of
 
 #: Objects of a payload that describe the person, looked at before the payload itself.
@@ -18,43 +19,82 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "whatsapp": ("whatsapp", "phone", "phone_number"),
     "push": ("push_token", "device_token", "token"),
 }
+_CHANNELS: Final = (*_FIELDS, "inapp")
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody an event is about. ``addresses`` are by channel, as they were given."""
+    """Somebody who is to be told. ``addresses`` are by channel; ``about`` is what words may say of them as ``user``."""
 
     user_id: str
     name: str
-    addresses: Mapping[str, tuple[str, ...]]
+    addresses: Mapping[str, Sequence[str]]
+    locale: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def people_of(events: Collection[Happening]) -> list[Person]:
-    """Return the person of each event, their devices found in one query. Needs the tenant's scope."""
+    """Return the person of each event: what the payload says, and what is known of them. Needs the tenant's scope.
+
+    A few queries for all, none if no event names anybody by id. Somebody who may not be written to has no addresses.
+    """
     given = [given_person(event) for event in events]
-    without = {person.user_id for person in given if person.user_id and PUSH not in person.addresses}
-    devices = devices_of(without) if without else {}
+    ids = {person.user_id for person in given if person.user_id}
+    if not ids:
+        return given
+    known = recipients.people_by_user_id(ids)
+    barred = recipients.barred_among(ids - known.keys())
+    stored = {person.user_id: person for person in reachable(known.values())}
+    devices = devices_of(ids - known.keys())
+    found = []
+    for person in given:
+        if person.user_id in barred:
+            found.append(replace(person, addresses={}))
+        elif person.user_id in known:
+            found.append(_joined(person, stored[known[person.user_id].user_id]))
+        elif person.user_id in devices:
+            tokens = [device.token for device in devices[person.user_id]]
+            found.append(replace(person, addresses={PUSH: tokens, **person.addresses}))
+        else:
+            found.append(person)
+    return found
+
+
+def reachable(people: Iterable[recipients.Person]) -> list[Person]:
+    """Return people with all their addresses; one query, for devices. Needs the tenant's scope."""
+    unique = list({person.id: person for person in people}.values())
+    if not unique:
+        return []
+    by_channel = {channel: recipients.addresses_of(unique, channel) for channel in _CHANNELS}
     return [
         Person(
-            each.user_id,
-            each.name,
-            {**each.addresses, PUSH: tuple(device.token for device in devices[each.user_id])},
+            person.user_id,
+            person.name,
+            {channel: found[person.id] for channel, found in by_channel.items() if found[person.id]},
+            person.locale,
+            person.context,
         )
-        if each.user_id in devices and PUSH not in each.addresses
-        else each
-        for each in given
+        for person in unique
     ]
 
 
 def given_person(event: Happening) -> Person:
     """Return the person of an event as far as its payload tells."""
     payload: Mapping[str, Any] = event.payload
-    places = [*(payload[name] for name in _OBJECTS if isinstance(payload.get(name), Mapping)), payload]
-    user_id = event.user_id or _first(places, ("user_id", "userId", "id"))
+    objects = [payload[name] for name in _OBJECTS if isinstance(payload.get(name), Mapping)]
+    places = [*objects, payload]
+    # The payload's own ``id`` is that of the matter, not of a person.
+    user_id = event.user_id or _first(places, ("user_id", "userId")) or _first(objects, ("id",))
     addresses = {channel: (found,) for channel, names in _FIELDS.items() if (found := _first(places, names))}
     if user_id:
         addresses["inapp"] = (user_id,)
     return Person(user_id, _first(places, ("name", "full_name", "first_name")), addresses)
+
+
+def _joined(given: Person, stored: Person) -> Person:
+    """What the event says counts; what it does not say is what we know."""
+    addresses = {**stored.addresses, **given.addresses, "inapp": stored.addresses.get("inapp", ())}
+    return Person(stored.user_id, given.name or stored.name, addresses, stored.locale, stored.about)
 
 
 def _first(places: Collection[Mapping[str, Any]], names: Collection[str]) -> str:

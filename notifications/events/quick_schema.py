@@ -31,7 +31,7 @@ def quick_check(schema: Mapping[str, Any]) -> Check:
     if kind == "string" and rest == {"enum"}:
         allowed = frozenset(schema["enum"])
         return lambda value: isinstance(value, str) and value in allowed
-    if kind in _SIMPLE and not rest:
+    if isinstance(kind, str) and kind in _SIMPLE and not rest:
         return _SIMPLE[kind]
     return lambda value: False
 

@@ -120,14 +120,19 @@ def forget_spent(limit: int = 500) -> int:
 
     Needs ``platform_scope``.
     """
-    now = timezone.now()
     holding = Event.objects.exclude(secrets_encrypted=None).exclude(status=EventStatus.PENDING).order_by("received_at")
-    spent = []
-    for event in holding.only("id", "reactions", "received_at")[:limit]:
-        waiting = NotificationRecord.objects.filter(id__in=record_ids(event.reactions)).exclude(status__in=FINAL)
-        if event.received_at < now - _LONGEST or not (_waits(event.reactions) or waiting.exists()):
-            spent.append(event.id)
-    return Event.objects.filter(id__in=spent).update(secrets_encrypted=None)
+    events = list(holding.only("id", "reactions", "received_at")[:limit])
+    ids = {event.id: record_ids(event.reactions) for event in events}
+    everything = [record_id for each in ids.values() for record_id in each]
+    unfinished = NotificationRecord.objects.filter(id__in=everything).exclude(status__in=FINAL)
+    waiting = set(unfinished.values_list("id", flat=True))
+    too_old = timezone.now() - _LONGEST
+    spent = [
+        event.id
+        for event in events
+        if event.received_at < too_old or not (_waits(event.reactions) or waiting.intersection(ids[event.id]))
+    ]
+    return Event.objects.filter(id__in=spent).update(secrets_encrypted=None) if spent else 0
 
 
 def record_ids(reactions: Iterable[Mapping[str, Any]]) -> list[UUID]:

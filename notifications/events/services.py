@@ -15,14 +15,15 @@ from notifications.channels.registry import channels
 from notifications.events.catalogue import KnownEvent, check_payload, known_events
 from notifications.events.happening import Happening
 from notifications.events.intake import Accepted, accept_events
+from notifications.events.messages import Reaction
 from notifications.events.models import Event, EventSetting, EventStatus
-from notifications.events.reactions import Reaction
 from notifications.events.secrets import record_ids
 from notifications.events.settings_of import forget_settings
 from notifications.events.shapes import NewEvent, check_storable
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord
 from notifications.records.states import Lane
+from notifications.templates.services import resolve
 from tenants import audit, limits
 from tenants.callers import Caller
 
@@ -176,8 +177,14 @@ def _check_setting(known: KnownEvent, setting: EventSetting) -> None:
         if key not in channels:
             _refuse("channels", f"Unknown channel {key!r}; known: {', '.join(channels.keys())}.")
     for key, content in setting.templates.items():
+        if isinstance(content, str):
+            try:
+                resolve(content, channel=key)
+            except InvalidInput as error:
+                _refuse(f"templates.{key}", error.message)
+            continue
         if not isinstance(content, Mapping):
-            _refuse(f"templates.{key}", "Must be the channel's content.")
+            _refuse(f"templates.{key}", "Must be the channel's content, or the key of a template.")
         try:
             channels.get(key).prepare(content)
         except ContentError as error:

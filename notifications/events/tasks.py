@@ -18,6 +18,7 @@ from notifications.events import outbox, secrets
 from notifications.events.kafka import configured
 from notifications.events.models import DeadLetter, Event, EventStatus
 from notifications.events.processing import TURN, process_turn, tenants_with_pending
+from notifications.events.rules import schedule, steps
 from notifications.events.wake import taken, wake
 
 log = structlog.get_logger(__name__)
@@ -29,10 +30,11 @@ _FORGET_AT_ONCE: Final = 10_000
 
 @shared_task(name="notifications.events.tasks.process")
 def process(tenant_id: str) -> None:
-    """Process a tenant's pending events, in turns."""
+    """Process a tenant's pending events and take the steps that are due, in turns."""
     tenant, until = UUID(tenant_id), time.monotonic() + _PATIENCE
     taken(tenant)
-    while process_turn(tenant) >= TURN:
+    schedule.run_due(tenant)
+    while process_turn(tenant) >= TURN or steps.take_steps(tenant) > 0:
         if time.monotonic() > until:
             wake(tenant)
             return
@@ -40,8 +42,8 @@ def process(tenant_id: str) -> None:
 
 @shared_task(name="notifications.events.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)
 def sweep() -> None:
-    """Find pending events without a token, and secrets that no message needs any more."""
-    for tenant_id in tenants_with_pending():
+    """Find pending events and due steps without a token, and secrets that no message needs any more."""
+    for tenant_id in {*tenants_with_pending(), *steps.tenants_with_due(), *schedule.tenants_with_due()}:
         wake(tenant_id)
     with platform_scope("forget spent secrets"):
         secrets.forget_spent()
@@ -63,6 +65,8 @@ def publish() -> None:
 @shared_task(name="notifications.events.tasks.housekeep")
 def housekeep() -> None:
     """Forget events and dead letters that are past ``EVENT_RETENTION_DAYS`` (0 keeps them)."""
+    with platform_scope("forget what rules are done with"):
+        steps.forget_old(settings.EVENT_RETENTION_DAYS)
     if not settings.EVENT_RETENTION_DAYS:
         return
     end = timezone.now() - timedelta(days=settings.EVENT_RETENTION_DAYS)

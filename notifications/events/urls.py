@@ -1,6 +1,7 @@
-"""Addresses of events."""
+"""Addresses of events and rules."""
 
 from notifications.events.api import catalogue, dead_letters, events, webhook
+from notifications.events.rules import api as rules
 from tenants.api.routing import route
 
 urlpatterns = [
@@ -14,5 +15,11 @@ urlpatterns = [
     route("api/v1/events/sources", webhook.SourceList, "event-sources"),
     route("api/v1/events/sources/<uuid:source_id>", webhook.SourceDetail, "event-source"),
     route("api/v1/events/<uuid:event_id>", events.EventDetail, "event"),
+    route("api/v1/rules", rules.RuleList, "rules"),
+    route("api/v1/rules/validate", rules.RuleValidate, "rules-validate"),
+    route("api/v1/rules/cancel", rules.RuleCancel, "rules-cancel"),
+    route("api/v1/rules/<uuid:rule_id>", rules.RuleDetail, "rule"),
+    route("api/v1/rules/<uuid:rule_id>/test", rules.RuleTest, "rule-test"),
+    route("api/v1/rules/<uuid:rule_id>/steps", rules.RuleSteps, "rule-steps"),
     route("api/notifications/webhook/", webhook.Webhook, "webhook"),
 ]

@@ -128,10 +128,7 @@ class DeviceList(TenantView):
         if user_id is not None and "\x00" in user_id:
             raise serializers.ValidationError({"user_id": ["Null characters are not allowed."]})
         rows = services.list_devices(self.caller, user_id, everybody=everybody)
-        filters = DeviceFilter(request.query_params, queryset=rows, request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, DeviceOut)
+        return self.paginated(self.filtered(rows), DeviceOut)
 
     @extend_schema(
         operation_id="devices_register",
@@ -245,10 +242,7 @@ class SuppressionList(TenantView):
 
     @extend_schema(operation_id="suppressions_list", responses=SuppressionOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = SuppressionFilter(request.query_params, queryset=Suppression.objects.all(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, SuppressionOut)
+        return self.paginated(self.filtered(Suppression.objects.all()), SuppressionOut)
 
     @extend_schema(
         operation_id="suppressions_create",

@@ -59,6 +59,7 @@ wanted AS MATERIALIZED (
         coalesce(b.time_zone, r.time_zone, '') AS time_zone
     FROM batch AS b LEFT JOIN recipient AS r
         ON r.tenant_id = %(tenant)s AND r.deleted_at IS NULL AND r.external_user_id = b.external_user_id
+        AND r.external_user_id <> ''
 ),
 taken AS MATERIALIZED (
     SELECT w.number FROM wanted AS w JOIN recipient AS o

@@ -14,7 +14,7 @@ from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
 from notifications.recipients import hooks
 from notifications.recipients.models import Device, Platform, Preference, Recipient, RecipientStatus, Role
-from notifications.recipients.people import by_user_id, person_of
+from notifications.recipients.people import by_email, by_external_id, by_user_id, person_of
 from notifications.recipients.services import register_device
 from notifications.recipients.user_fields import DEFAULTS, check_role, check_user
 from tenants import audit
@@ -192,12 +192,11 @@ def lock_people() -> None:
 
 def _refuse_duplicates(row: Recipient) -> None:
     errors: dict[str, list[str]] = {}
-    for name, key, value in (
-        ("email", "email_key", row.email.lower()),
-        ("external_user_id", "external_user_id", row.external_user_id),
+    for name, condition in (
+        ("email", by_email([row.email])),
+        ("external_user_id", by_external_id([row.external_user_id])),
     ):
-        others = Recipient.objects.filter(**{key: value}, deleted_at=None).exclude(id=row.id)
-        if value and others.exists():
+        if Recipient.objects.filter(condition, deleted_at=None).exclude(id=row.id).exists():
             errors[name] = ["Belongs to another user."]
     if errors:
         name = next(iter(errors))

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from notification_service.lib.masking import mask
 from notifications.recipients import erasure, users
 from notifications.recipients.models import MAX_ADDRESS, Device, Recipient, RecipientStatus, Role
+from notifications.recipients.people import by_email
 from notifications.recipients.services import devices_of
 from notifications.recipients.user_fields import ALIASES, DEFAULTS, MAX_ROLES
 from notifications.recipients.user_sync import MAX_USERS, sync_users
@@ -113,7 +114,7 @@ class UserFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(roles__contains=[value])
 
     def with_email(self, rows: QuerySet[Recipient], name: str, value: str) -> QuerySet[Recipient]:
-        return rows.filter(email_key=value.lower())
+        return rows.filter(by_email([value]))
 
     def named(self, rows: QuerySet[Recipient], name: str, value: str) -> QuerySet[Recipient]:
         parts = Q(name__icontains=value) | Q(email__icontains=value) | Q(external_user_id__icontains=value)
@@ -138,10 +139,7 @@ class UserList(TenantView):
 
     @extend_schema(operation_id="users_list", responses=UserOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = UserFilter(request.query_params, queryset=Recipient.objects.filter(deleted_at=None), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, UserOut)
+        return self.paginated(self.filtered(Recipient.objects.filter(deleted_at=None)), UserOut)
 
     @extend_schema(
         operation_id="users_create",

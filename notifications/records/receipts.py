@@ -229,11 +229,16 @@ def _records_of(receipts: Sequence[Receipt]) -> dict[UUID, NotificationRecord]:
     found = {}
     for receipt in receipts:
         by_reference = by_id.get(receipt.record_id) if receipt.record_id else None
-        if by_reference and by_reference.channel != providers.get(receipt.provider).channel:
-            by_reference = None  # who may report of one channel says nothing of another
+        if by_reference and not _may_report(receipt.provider, by_reference.channel):
+            by_reference = None
         if match := by_reference or by_message.get((receipt.provider, receipt.provider_message_id)):
             found[receipt.id] = match
     return found
+
+
+def _may_report(reporter: str, channel: str) -> bool:
+    """A provider says nothing of other channels than its own; a reporter that is none is a room of ours."""
+    return reporter not in providers or providers.get(reporter).channel == channel
 
 
 def _delivery_state(receipt: Receipt) -> DeliveryState:

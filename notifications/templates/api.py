@@ -59,7 +59,7 @@ class TemplateChange(TemplateIn):
 class TemplateReplace(TemplateChange):
     """A whole template; what is not given goes back to what a new one would have. The channel may be left out."""
 
-    channel = serializers.CharField(max_length=32, required=False)  # type: ignore[assignment]
+    channel = serializers.CharField(max_length=32, required=False)
 
 
 class TemplateOut(serializers.ModelSerializer[MessageTemplate]):
@@ -178,11 +178,9 @@ class TemplateList(TenantView):
 
     @extend_schema(responses=TemplateOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = TemplateFilter(request.query_params, queryset=services.templates(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
+        found = self.filtered(services.templates())
         # The tenant's own come first.
-        return self.paginated(filters.qs.order_by("-source", "-id"), TemplateOut)
+        return self.paginated(found.order_by("-source", "-id"), TemplateOut)
 
     @extend_schema(
         request=TemplateIn,
@@ -235,7 +233,8 @@ class TemplatePreview(TenantView):
         data = self.valid(PreviewIn)
         template = services.get_template(key)
         version = services.get_version(template, data.get("version"))
-        if changes := {name: data[name] for name in ("content", "variants", "layout") if name in data}:
+        changes: dict[str, Any] = {name: data[name] for name in ("content", "variants", "layout") if name in data}
+        if changes:
             version = services.draft(template, version, changes)
         shown = preview(
             version, data.get("context", {}), locale=data.get("locale", ""), strict=data.get("strict", False)

@@ -98,10 +98,7 @@ class ApiKeyList(TenantView):
 
     @extend_schema(operation_id="api_keys_list", responses=ApiKeySummary(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = ApiKeyFilter(request.query_params, queryset=api_keys.keys(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, ApiKeySummary)
+        return self.paginated(self.filtered(api_keys.keys()), ApiKeySummary)
 
     @extend_schema(operation_id="api_keys_create", request=ApiKeyBody, responses={201: ApiKeyWithSecret})
     def post(self, request: Request) -> Response:

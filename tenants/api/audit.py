@@ -67,7 +67,4 @@ class AuditList(TenantView):
 
     @extend_schema(operation_id="audit_list", responses=AuditEntry(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = AuditFilter(request.query_params, queryset=AuditLog.objects.all(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, AuditEntry)
+        return self.paginated(self.filtered(AuditLog.objects.all()), AuditEntry)

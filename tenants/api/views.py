@@ -13,7 +13,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django_filters import FilterSet
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -72,6 +74,8 @@ class TenantView(ServiceView):
     handler raises.
     """
 
+    #: What a list can be filtered by; the API's schema shows it.
+    filterset_class: ClassVar[type[FilterSet]]
     _scope: ExitStack
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -90,6 +94,14 @@ class TenantView(ServiceView):
         if current_scope() is not None:  # an error before the scope has nothing to roll back
             transaction.set_rollback(True)
         return super().handle_exception(exc)
+
+    def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows that the query asks for (``filterset_class``). Raises ``ValidationError`` by parameter."""
+        filters = self.filterset_class(self.request.query_params, queryset=rows, request=self.request)
+        if not filters.is_valid():
+            raise ValidationError(filters.errors)
+        found: QuerySet[Any] = filters.qs
+        return found
 
     def paginated(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]]) -> Response:
         """Return one page of rows, as the query asks (``page``, ``page_size``, ``cursor``)."""

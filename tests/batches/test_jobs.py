@@ -15,8 +15,10 @@ from notification_service.lib.scope import tenant_scope
 from notifications.batches.jobs import purge_old
 from notifications.batches.models import BrokenRow, Job, StagedRow
 from notifications.credentials.models import Credential
+from notifications.recipients.models import Preference
 from notifications.records.engine import Engine
 from notifications.records.models import NotificationRecord
+from notifications.templates.models import MessageTemplate, MessageTemplateVersion
 from tenants import limits
 from tests.batches.conftest import BULK, CONTENT, SERVICES, job_of, table, upload, work
 from tests.conftest import Persona
@@ -169,7 +171,7 @@ def test_people_are_reached_on_each_device(sender: Persona) -> None:
     )
     job = work(sender, answer.json()["id"])
     assert (job["progress"]["staged"], job["progress"]["broken"]) == (2, 1)
-    assert errors_of(sender, job["id"])[0]["reason"] == "No active device of 'crm-2' is registered."
+    assert errors_of(sender, job["id"])[0]["reason"] == "No address of 'crm-2' is known for this channel."
 
 
 def test_telephone_numbers_belong_to_the_tenants_region(sender: Persona) -> None:
@@ -181,6 +183,41 @@ def test_telephone_numbers_belong_to_the_tenants_region(sender: Persona) -> None
         upload(sender.client, rows, channel="sms", content={"body": "Hi {{name}}"}, dry_run="true").json()["id"],
     )
     assert (job["progress"]["staged"], job["progress"]["duplicates"], job["progress"]["broken"]) == (1, 1, 1)
+
+
+def test_people_are_found_and_their_wishes_heeded(run: Run, sender: Persona) -> None:
+    for user_id, name in (("u1", "ada"), ("u2", "eve")):
+        body = {"external_user_id": user_id, "email": f"{name}@example.com", "name": name.title()}
+        assert sender.client.post("/api/v1/users", body).status_code == 201
+    with tenant_scope(sender.tenant_id):
+        Preference.objects.create(tenant=sender.tenant, user_id="u2", switches={"news": {"email": False}})
+    job = run("user_id,name,code\nu1,Ada,1\nu2,Eve,2\nu3,Joe,3\n", metadata={"category": "news"})
+    assert (job["progress"]["recorded"], job["progress"]["suppressed"], job["progress"]["broken"]) == (1, 1, 1)
+
+
+def test_a_template_is_pinned_when_the_file_is_taken(sender: Persona) -> None:
+    def publish(number: int, text: str) -> MessageTemplateVersion:
+        content = {"subject": text}
+        version = MessageTemplateVersion.objects.create(
+            tenant=sender.tenant, template=template, number=number, content=content, compiled={"": content}
+        )
+        MessageTemplate.objects.filter(id=template.id).update(published=version)
+        return version
+
+    with tenant_scope(sender.tenant_id):
+        template = MessageTemplate.objects.create(tenant=sender.tenant, name="Voucher", slug="voucher", channel="email")
+        first = publish(1, "Hi {{name}}, {{code}}")
+    taken = upload(sender.client, table(2) + "x@example.com,,1\n", content=..., template="voucher")
+    assert taken.status_code == 202, taken.content
+    with tenant_scope(sender.tenant_id):
+        publish(2, "Something else")
+    job = work(sender, taken.json()["id"])
+    assert (job["progress"]["recorded"], job["progress"]["broken"]) == (2, 1)
+    assert "'name'" in errors_of(sender, job["id"])[0]["reason"]
+    with tenant_scope(sender.tenant_id):
+        assert set(NotificationRecord.objects.values_list("template_version_id", flat=True)) == {first.id}
+    unknown = upload(sender.client, table(1), content=..., template="no-such")
+    assert (unknown.status_code, list(unknown.json()["errors"])) == (400, ["template"])
 
 
 def test_a_scheduled_file_waits(run: Run, sender: Persona) -> None:

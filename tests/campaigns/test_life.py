@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from notifications.campaigns.api import shapes
 from notifications.records.engine import Engine
 from tests.campaigns.conftest import (
     CAMPAIGNS,
@@ -93,6 +96,32 @@ def test_a_draft_can_be_changed_and_forgotten(sender: Persona) -> None:
     assert sender.client.delete(url).status_code == 204
     assert sender.client.get(url).status_code == 404
     assert sender.client.get(CAMPAIGNS).json()["count"] == 0
+
+
+def test_one_kind_of_words_takes_the_place_of_the_other(sender: Persona) -> None:
+    url = f"{CAMPAIGNS}{create(sender)}/"
+    variants = [{"name": name, "content": {"subject": f"{name} {{{{name}}}}"}} for name in "AB"]
+    changed = sender.client.patch(url, {"variants": variants}).json()
+    assert (changed["content"], [each["weight"] for each in changed["variants"]]) == ({}, [1, 1])
+    changed = sender.client.patch(url, {"content": {"subject": "Hi"}}).json()
+    assert (changed["content"], changed["variants"]) == ({"subject": "Hi"}, [])
+    both = {"content": {"subject": "Hi"}, "variants": variants}
+    assert sender.client.patch(url, both).status_code == 400
+    assert "window.end" in sender.client.patch(url, {"window": {"start": "09:00"}}).json()["errors"]
+
+
+def test_the_example_of_the_documentation_makes_a_draft(sender: Persona) -> None:
+    answer = sender.client.post(CAMPAIGNS, shapes.EXAMPLE)
+    assert answer.status_code == 201, answer.json()
+    assert (answer.json()["status"], answer.json()["counts"]["staged"]) == ("draft", 1)
+    assert answer["Location"] == f"{CAMPAIGNS}{answer.json()['id']}/"
+
+
+def test_who_may_only_read_can_not_send(sender: Persona, make_persona: Callable[..., Persona]) -> None:
+    campaign_id = create(sender)
+    employee = make_persona(sender.tenant, "employee")
+    assert employee.client.get(CAMPAIGNS).status_code == 403
+    assert act(employee, campaign_id, "launch", status=403)["code"] == "permission_denied"
 
 
 def test_what_is_sent_can_not_be_changed(sender: Persona) -> None:

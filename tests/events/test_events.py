@@ -12,9 +12,14 @@ from pytest_django import Settings
 
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import platform_scope, tenant_scope
-from notifications.events.models import Event
+from notifications.events.dead_letters import Letter, bury
+from notifications.events.erasure import export_person
+from notifications.events.models import DeadLetter, Event
 from notifications.events.processing import process_turn, tenants_with_pending
 from notifications.events.tasks import housekeep, process
+from notifications.recipients.erasure import erase_user
+from notifications.recipients.hooks import KnownAs
+from tenants.callers import system_caller
 from tests.conftest import Persona
 from tests.events.conftest import ASSIGNED, EVENTS, events, records, send
 
@@ -202,3 +207,23 @@ def test_a_used_up_month_fails_the_event(sender: Persona) -> None:
     assert (event.status, records(sender)) == ("failed", [])
     assert "quota" in event.detail
     assert sender.client.post(EVENTS, ASSIGNED).json()["code"] == "quota_exceeded"
+
+
+def test_a_person_who_is_erased_is_in_no_event(sender: Persona) -> None:
+    body = {"externalUserId": "crm-17", "email": "ada@example.com", "status": "active"}
+    person = sender.client.post("/api/v1/users", body).json()
+    send(sender)
+    send(sender, payload={"title": "By her address", "recipient": {"email": "ada@example.com"}})
+    send(sender, payload={"title": "Somebody else's", "email": "ben@example.com"})
+    message = b'{"event_type": "task.assigned", "user_id": "crm-17"}'
+    with tenant_scope(sender.tenant_id):
+        bury([Letter("hr-events", 0, 0, "", message, "invalid", "No tenant.", sender.tenant_id)])
+        held = export_person(KnownAs(("crm-17",), ("ada@example.com",)))["events"]
+        assert [each["payload"]["title"] for each in held] == ["By her address", "Prepare the offer"]
+        erase_user(system_caller(sender.tenant_id, "test"), person["id"])
+        assert DeadLetter.objects.count() == 0
+    assert [(event.payload.get("title"), event.user_id) for event in events(sender)] == [
+        (None, ""),
+        (None, ""),
+        ("Somebody else's", ""),
+    ]

@@ -193,7 +193,9 @@ class TestBroadcasts:
 
     def test_roles_of_the_tenants_own_people_count(self, tenant: Tenant, sender: Caller) -> None:
         with tenant_scope(tenant.id):
-            Recipient.objects.create(tenant=tenant, external_user_id="bob", name="Bob", roles=["driver"], status="active")
+            Recipient.objects.create(
+                tenant=tenant, external_user_id="bob", name="Bob", roles=["driver"], status="active"
+            )
             broadcasts.create(sender, audience="role", roles=["driver"], content={"title": "Drive"})
             assert services.look(Person("bob")).unread == 1
             assert services.look(ADA).unread == 0

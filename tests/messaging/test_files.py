@@ -23,6 +23,7 @@ from rest_framework.test import APIClient
 from messaging.models import ChatFile
 from messaging.services import files
 from notification_service.lib.scope import tenant_scope
+from tenants.models import Tenant, TenantStatus
 from tests.conftest import Persona
 from tests.messaging.conftest import CHAT, id_of, make_group, say
 
@@ -195,6 +196,9 @@ def test_addresses_are_signed_and_expire(ada: Persona, stranger: Persona, group:
     assert stranger.client.get(f"{CHAT}/files/{first['id']}/").status_code == 404
     assert upload(stranger, group, b"text").status_code == 404
     assert fetch(first["url"]).status_code == 200
+    Tenant.objects.filter(id=ada.tenant_id).update(status=TenantStatus.SUSPENDED)
+    assert fetch(first["url"]).status_code == 404
+    Tenant.objects.filter(id=ada.tenant_id).update(status=TenantStatus.ACTIVE)
     settings.CHAT_FILE_URL_SECONDS = -1
     assert fetch(first["url"]).status_code == 404
 

@@ -116,8 +116,12 @@ def test_every_refusal_has_its_meaning(
 
 
 def test_outside_the_window_a_template_still_goes(run: Any, sandbox: Sandbox) -> None:
-    refused, taken = send(
-        run, demo(sandbox), message_to("+15005550003", **TEXT), message_to("+15005550003", **TEMPLATE)
+    refused, taken = send_through(
+        run,
+        WhatsAppCloudProvider,
+        demo(sandbox),
+        message_to("+15005550003", **TEXT),
+        message_to("+15005550003", **TEMPLATE),
     )
     assert "only a template can be sent now" in refused.response
     assert taken.accepted

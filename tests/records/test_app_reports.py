@@ -102,7 +102,7 @@ def test_it_says_nothing_of_other_channels_and_tenants(
     make_twilio(tenant)
     text = make_record(tenant)
     theirs = make_fcm(other_tenant, key, report_secret=SECRET)
-    assert report(f"/webhooks/fcm/{fcm.id}", {"notification_id": str(mail.id), "event": "opened"}).status_code == 200
+    assert report(f"/webhooks/fcm/{fcm.id}", {"notification_id": str(text.id), "event": "opened"}).status_code == 200
     assert (
         report(f"/webhooks/fcm/{theirs.id}", {"notification_id": str(pushed.id), "event": "opened"}).status_code == 200
     )

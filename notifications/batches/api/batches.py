@@ -16,8 +16,9 @@ from notifications.batches.services import MAX_CHUNK, MAX_ITEMS, BatchCall
 from notifications.records.api import RecordFilter, RecordOut
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.models import NotificationRecord
+from notifications.records.representation import for_lists
 from notifications.records.states import Lane
-from tenants.api.fields import JsonObject, SmallObject
+from tenants.api.fields import SmallObject
 from tenants.api.pagination import Cursor
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
@@ -44,7 +45,7 @@ class DefaultsIn(serializers.Serializer[Any]):
     """Fields that an item may have itself; here they are those of every item that has not."""
 
     channel = serializers.CharField(max_length=32, required=False)
-    content = JsonObject(required=False, help_text="The words; their fields depend on the channel.")
+    content = SmallObject(required=False, help_text="The words; their fields depend on the channel.")
     template = serializers.CharField(max_length=255, required=False, help_text="A template's key, instead of content.")
     context = SmallObject(required=False, help_text="Values for the placeholders; an item's own win.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept with each notification, never sent.")
@@ -238,12 +239,9 @@ class BatchNotifications(TenantView):
     )
     def get(self, request: Request, batch_id: UUID) -> Response:
         batch = services.get_batch(batch_id)
-        rows = NotificationRecord.objects.filter(batch_id=batch.id, deleted_at=None)
-        filters = RecordFilter(request.query_params, queryset=rows, request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
+        found = self.filtered(for_lists(NotificationRecord.objects.filter(batch_id=batch.id, deleted_at=None)))
         pages = Cursor()
-        return pages.get_paginated_response(RecordOut(pages.paginate_queryset(filters.qs, request), many=True).data)
+        return pages.get_paginated_response(RecordOut(pages.paginate_queryset(found, request), many=True).data)
 
 
 @extend_schema(tags=["batches"])

@@ -43,8 +43,8 @@ class UploadIn(serializers.Serializer[Any]):
     file = serializers.FileField(
         max_length=255,
         help_text="CSV (UTF-8, UTF-16 or Latin-1; comma, semicolon, tab or bar) or an Excel workbook (.xlsx). The "
-        "first row names the columns: `recipient` (or `email`, `phone`, `token`, `user_id`, by channel), every other column "
-        "is a placeholder.",
+        "first row names the columns: `recipient` (or `email`, `phone`, `token`, `user_id`, by channel), every other "
+        "column is a placeholder.",
     )
     channel = serializers.CharField(max_length=32)
     content = _JsonField(required=False, help_text='JSON: `{"subject": "Hi {{name}}", "body": "…"}`.')

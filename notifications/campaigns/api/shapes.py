@@ -149,9 +149,9 @@ class VariantIn(serializers.Serializer[Any]):
 
 
 class CampaignChange(serializers.Serializer[Any]):
-    """What may change until it sends."""
+    """What may change until it sends. Not used as a partial one: what is in it would be partial, too."""
 
-    name = serializers.CharField(max_length=255)
+    name = serializers.CharField(max_length=255, required=False)
     category = serializers.CharField(max_length=64, required=False, allow_blank=True)
     content = JsonObject(required=False, help_text="The words; their fields depend on the channel.")
     template = serializers.CharField(max_length=255, required=False, allow_blank=True, help_text="Or a template.")
@@ -167,6 +167,7 @@ class CampaignChange(serializers.Serializer[Any]):
 
 
 class CampaignIn(CampaignChange):
+    name = serializers.CharField(max_length=255)
     channel = serializers.CharField(max_length=32)
     recipients = Recipients(required=False)
     csv_job = serializers.UUIDField(required=False, help_text="Instead of recipients: the rows of an uploaded file.")

@@ -68,11 +68,9 @@ class CampaignList(TenantView):
     @extend_schema(operation_id="campaigns_list", responses=shapes.CampaignOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
         rows = Campaign.objects.filter(deleted_at=None)
-        filters = CampaignFilter(request.query_params, queryset=rows, request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
+        found = self.filtered(rows)
         pages = PageOrCursorPagination()
-        page = pages.paginate_queryset(filters.qs, request, self) or []
+        page = pages.paginate_queryset(found, request, self) or []
         context = {"totals": tallies.totals_of([campaign.id for campaign in page])}
         return pages.get_paginated_response(shapes.CampaignOut(page, many=True, context=context).data)
 
@@ -106,12 +104,10 @@ class CampaignDetail(TenantView):
     def get(self, request: Request, campaign_id: UUID) -> Response:
         return Response(shapes.CampaignOut(services.get_campaign(campaign_id)).data)
 
-    @extend_schema(
-        operation_id="campaigns_update", request=shapes.CampaignChange(partial=True), responses=shapes.CampaignOut
-    )
+    @extend_schema(operation_id="campaigns_update", request=shapes.CampaignChange, responses=shapes.CampaignOut)
     def patch(self, request: Request, campaign_id: UUID) -> Response:
         """Change a campaign that is a draft or scheduled."""
-        changes = _plain(self.valid(shapes.CampaignChange, partial=True))
+        changes = _plain(self.valid(shapes.CampaignChange))
         return Response(shapes.CampaignOut(services.edit_campaign(self.caller, campaign_id, changes)).data)
 
     @extend_schema(operation_id="campaigns_delete", responses={204: None})
@@ -227,11 +223,9 @@ class CampaignRecipients(TenantView):
     def get(self, request: Request, campaign_id: UUID) -> Response:
         campaign = services.get_campaign(campaign_id)
         rows = CampaignRecipient.objects.filter(campaign_id=campaign.id)
-        filters = RecipientFilter(request.query_params, queryset=rows, request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
+        found = self.filtered(rows)
         pages = Cursor()
-        page: list[CampaignRecipient] = pages.paginate_queryset(filters.qs, request, self) or []
+        page: list[CampaignRecipient] = pages.paginate_queryset(found, request, self) or []
         known = NotificationRecord.objects.only("id", "tenant_id", "status", "delivery_state", "failure_reason")
         context = {"records": known.in_bulk([row.record_id for row in page if row.record_id])}
         return pages.get_paginated_response(shapes.CampaignRecipientOut(page, many=True, context=context).data)

@@ -82,7 +82,7 @@ class CatalogueEntry(TenantView):
         examples=[OpenApiExample("Mail only", value={"channels": ["email"], "priority": "normal"}, request_only=True)],
     )
     def put(self, request: Request, event_type: str) -> Response:
-        defaults = {"enabled": True, "channels": None, "priority": None, "templates": {}}
+        defaults: dict[str, Any] = {"enabled": True, "channels": None, "priority": None, "templates": {}}
         return self._change(event_type, {**defaults, **self.valid(SettingIn)})
 
     @extend_schema(operation_id="events_catalogue_update", request=SettingIn(partial=True), responses=KnownEventOut)

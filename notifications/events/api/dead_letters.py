@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications.events import dead_letters
-from notifications.events.api.events import EventAcceptedOut, accepted_out
+from notifications.events.api.events import EventAccepted, accepted_out
 from notifications.events.models import DeadLetter
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
@@ -57,10 +57,7 @@ class DeadLetterList(TenantView):
 
     @extend_schema(operation_id="events_dead_letters_list", responses=DeadLetterOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = DeadLetterFilter(request.query_params, queryset=dead_letters.list_dead_letters(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, DeadLetterOut)
+        return self.paginated(self.filtered(dead_letters.list_dead_letters()), DeadLetterOut)
 
 
 @extend_schema(tags=["events"])
@@ -80,6 +77,6 @@ class DeadLetterReplay(TenantView):
 
     permissions = Permission.EVENTS_WRITE
 
-    @extend_schema(operation_id="events_dead_letters_replay", request=None, responses=EventAcceptedOut)
+    @extend_schema(operation_id="events_dead_letters_replay", request=None, responses=EventAccepted)
     def post(self, request: Request, letter_id: UUID) -> Response:
         return Response(accepted_out(dead_letters.replay(self.caller, letter_id)))

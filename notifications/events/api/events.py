@@ -114,7 +114,7 @@ class EventDetailOut(EventOut):
         return list(RecordOut(services.records_of(event), many=True).data)
 
 
-class EventAcceptedOut(EventOut):
+class EventAccepted(EventOut):
     duplicate = serializers.BooleanField()
 
     class Meta(EventOut.Meta):
@@ -163,15 +163,12 @@ class EventList(TenantView):
 
     @extend_schema(operation_id="events_list", responses=EventOut(many=True), filters=True)
     def get(self, request: Request) -> Response:
-        filters = EventFilter(request.query_params, queryset=Event.objects.all(), request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, EventOut)
+        return self.paginated(self.filtered(Event.objects.all()), EventOut)
 
     @extend_schema(
         operation_id="events_create",
         request=EventIn,
-        responses={201: EventAcceptedOut, 200: EventAcceptedOut},
+        responses={201: EventAccepted, 200: EventAccepted},
         examples=[OpenApiExample("A task was assigned", value=_EXAMPLE, request_only=True)],
     )
     def post(self, request: Request) -> Response:
@@ -240,7 +237,7 @@ def new_event(valid: Mapping[str, Any]) -> NewEvent:
 
 def accepted_out(accepted: Accepted) -> dict[str, Any]:
     """Return the answer to whoever sent an event."""
-    return {**EventOut(accepted.event).data, "duplicate": accepted.duplicate}
+    return {**EventOut(accepted.row).data, "duplicate": accepted.duplicate}
 
 
 def _read(item: Any) -> NewEvent | ServiceError:
@@ -263,4 +260,4 @@ def _item(index: int, result: Accepted | ServiceError) -> dict[str, Any]:
         refusal = {"code": result.error_code, "detail": result.message, "errors": result.errors}
         return {"index": index, "status": "refused", "event": None, **refusal}
     status = "duplicate" if result.duplicate else "accepted"
-    return {"index": index, "status": status, "event": EventOut(result.event).data}
+    return {"index": index, "status": status, "event": EventOut(result.row).data}

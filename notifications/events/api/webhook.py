@@ -11,7 +11,6 @@ from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 from notification_service.lib.errors import NotAuthenticated, PermissionDenied
 from notification_service.lib.scope import tenant_scope
@@ -21,6 +20,7 @@ from notifications.records.states import Lane
 from tenants.api.fields import JsonObject
 from tenants.api.permissions import PUBLIC
 from tenants.api.views import ServiceView, TenantView
+from tenants.authentication import ApiKeyAuthentication, JwtAuthentication
 from tenants.callers import Caller
 from tenants.permissions import Permission
 
@@ -73,7 +73,7 @@ class Webhook(ServiceView):
         """Whoever signs shows nothing else; whoever does not is asked as everywhere."""
         if self.request is not None and "HTTP_X_WEBHOOK_SOURCE" in self.request.META:
             return []
-        return [each() for each in api_settings.DEFAULT_AUTHENTICATION_CLASSES]
+        return [ApiKeyAuthentication(), JwtAuthentication()]
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         request.body  # noqa: B018 - the signature is of the bytes, which the parser would consume

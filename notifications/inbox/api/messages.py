@@ -150,13 +150,6 @@ class MyMessages(MyView):
             )
         return self.paginated(rows, MessageOut)
 
-    def filtered(self, rows: QuerySet[InboxMessage]) -> QuerySet[InboxMessage]:
-        filters = MessageFilter(self.request.query_params, queryset=rows, request=self.request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        found: QuerySet[InboxMessage] = filters.qs
-        return found
-
 
 @extend_schema(tags=["inbox"])
 class MyMessagesAndDelete(MyMessages):

@@ -66,10 +66,7 @@ class TenantMessages(_TenantMessagesView):
     )
     def get(self, request: Request) -> Response:
         rows = self.rows(Permission.NOTIFICATIONS_READ)
-        filters = TenantMessageFilter(request.query_params, queryset=rows, request=request)
-        if not filters.is_valid():
-            raise serializers.ValidationError(filters.errors)
-        return self.paginated(filters.qs, TenantMessageOut)
+        return self.paginated(self.filtered(rows), TenantMessageOut)
 
     @extend_schema(operation_id="tenant_notifications_delete_many", request=IdsIn, responses={200: None})
     def delete(self, request: Request) -> Response:

@@ -13,11 +13,11 @@ from babel import Locale
 from liquid import Environment, RenderContext
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.capture_tag import CaptureNode, CaptureTag
-from liquid.context import ReadOnlyChainMap
 from liquid.exceptions import FilterArgumentError, LiquidError
 from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
 from liquid.undefined import UNDEFINED, Undefined
+from liquid.utils import ReadOnlyChainMap
 
 from notifications.channels.base import ContentError
 from notifications.channels.placeholders import NAME, Text
@@ -59,10 +59,27 @@ class Missing(Undefined):
     def __init__(self, name: str, *, token: Any = None, obj: object = UNDEFINED, hint: str | None = None) -> None:
         super().__init__(name, token=token, obj=obj, hint=hint)
 
-    def _raise(self, *_: object) -> Any:
+    def __contains__(self, item: object) -> bool:
         raise MissingValue(self.name)
 
-    __contains__ = __getitem__ = __len__ = __iter__ = __str__ = __int__ = __reversed__ = _raise  # type: ignore[assignment]
+    def __getitem__(self, key: object) -> object:
+        raise MissingValue(self.name)
+
+    def __len__(self) -> int:
+        raise MissingValue(self.name)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise MissingValue(self.name)
+
+    def __str__(self) -> str:
+        raise MissingValue(self.name)
+
+    def __int__(self) -> int:
+        raise MissingValue(self.name)
+
+    def __reversed__(self) -> Iterator[Any]:
+        raise MissingValue(self.name)
+
     __hash__ = Undefined.__hash__
 
     def __bool__(self) -> bool:
@@ -92,6 +109,7 @@ class _Context(RenderContext):
 
     def __init__(self, template: BoundTemplate, values: Mapping[str, Any]) -> None:
         super().__init__(template, globals=values)
+        self.formats = Locale("en")
         self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)  # without "now" and "today"
         self.escape: Callable[[str], str] | None = None
         self.bound: Mapping[str, Any] = {}
@@ -250,8 +268,9 @@ class LiquidText(Text):
                 placeholder=error.name,
             ) from None
         except LiquidError as error:
-            at = f" at position {error.token.start_index + 1}" if error.token is not None else ""
-            raise ContentError(f"{self.field}: {error.message[:300]}{at}.", field=self.field) from None
+            token: Any = error.token
+            at = f" at position {token.start_index + 1}" if token is not None else ""
+            raise ContentError(f"{self.field}: {str(error.message)[:300]}{at}.", field=self.field) from None
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, AttributeError) as error:
             # Whatever a stranger's words do to the engine is a fault of the words.
             message = f"{self.field}: It can not be rendered ({type(error).__name__})."
@@ -285,7 +304,7 @@ def _name(segments: Any) -> str:
     names: Iterator[Any] = iter(segments)
     found: list[str] = []
     for each in names:
-        if not isinstance(each, str | int):
+        if not isinstance(each, str | int):  # what is looked up by another value is only known then
             break
         found.append(str(each))
     return ".".join(found)

@@ -145,7 +145,7 @@ def pluralize(formats: Locale, value: Any, *words: Any) -> str:
     if not words:
         raise FilterError("needs the forms of the word")
     rule = formats.plural_form
-    known = [tag for tag in _PLURALS if tag in rule.tags or tag == "other"]
+    known: list[str] = [tag for tag in _PLURALS if tag in rule.tags or tag == "other"]
     place = known.index(rule(abs(as_number(value))))
     return as_text(words[min(place, len(words) - 1)])
 
