@@ -247,7 +247,7 @@ KAFKA_GROUP_ID: str = env.str("KAFKA_GROUP_ID", default="notification-service")
 KAFKA_OUT_TOPIC: str = env.str("KAFKA_OUT_TOPIC", default="notification-events")
 KAFKA_DEAD_LETTER_TOPIC: str = env.str("KAFKA_DEAD_LETTER_TOPIC", default="notification-dead-letters")
 # Messages that a consumer writes in one transaction.
-KAFKA_BATCH: int = env.int("KAFKA_BATCH", default=1000)
+KAFKA_BATCH: int = env.int("KAFKA_BATCH", default=3000)
 # PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 …
 KAFKA_SECURITY_PROTOCOL: str = env.str("KAFKA_SECURITY_PROTOCOL", default="PLAINTEXT")
 KAFKA_SASL_MECHANISM: str = env.str("KAFKA_SASL_MECHANISM", default="")
