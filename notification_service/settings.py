@@ -336,8 +336,16 @@ CELERY: dict[str, Any] = {
     "beat_schedule": {
         "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
-        "sweep-batches": {"task": "notifications.batches.tasks.sweep", "schedule": SWEEP_SECONDS},
-        "housekeep-batches": {"task": "notifications.batches.tasks.housekeep", "schedule": 600.0},
+        "sweep-batches": {
+            "task": "notifications.batches.tasks.sweep",
+            "schedule": SWEEP_SECONDS,
+            "options": {"queue": "bulk"},
+        },
+        "housekeep-batches": {
+            "task": "notifications.batches.tasks.housekeep",
+            "schedule": 600.0,
+            "options": {"queue": "bulk"},
+        },
         "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
         "inbox-wake": {"task": "notifications.inbox.tasks.wake_due", "schedule": INBOX_SWEEP_SECONDS},
         "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},

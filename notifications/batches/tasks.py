@@ -12,7 +12,7 @@ from notification_service.lib.scope import platform_scope
 from notifications.batches import jobs, services
 from notifications.batches.staging import START
 from notifications.batches.turns import take_turn
-from notifications.batches.wake import QUEUE, SETTLE_TASK, TURN_TASK, enqueue_settling, enqueue_turn
+from notifications.batches.wake import SETTLE_TASK, TURN_TASK, enqueue_settling, enqueue_turn
 
 log = structlog.get_logger(__name__)
 
@@ -20,14 +20,14 @@ log = structlog.get_logger(__name__)
 _CHUNKS = 10
 
 
-@shared_task(name=TURN_TASK, queue=QUEUE)
+@shared_task(name=TURN_TASK)
 def turn(tenant_id: str, job_id: str) -> None:
     """Work on a job for a moment, and go to the queue's tail if there is more to do."""
     if take_turn(UUID(tenant_id), UUID(job_id)):
         enqueue_turn(UUID(tenant_id), UUID(job_id))
 
 
-@shared_task(name=SETTLE_TASK, queue=QUEUE)
+@shared_task(name=SETTLE_TASK)
 def settle(tenant_id: str, batch_id: str, after: str) -> None:
     """Cancel, hold or let go some of a batch's records, and go to the queue's tail if there are more."""
     last = services.settle_batch(UUID(tenant_id), UUID(batch_id), after=UUID(after), chunks=_CHUNKS)
@@ -35,7 +35,7 @@ def settle(tenant_id: str, batch_id: str, after: str) -> None:
         enqueue_settling(UUID(tenant_id), UUID(batch_id), last)
 
 
-@shared_task(name="notifications.batches.tasks.sweep", queue=QUEUE, expires=settings.SWEEP_SECONDS * 3)
+@shared_task(name="notifications.batches.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)
 def sweep() -> None:
     """Find jobs whose turn was lost, and records that came back after their batch was cancelled or held."""
     with platform_scope("sweep batches"):
@@ -46,7 +46,7 @@ def sweep() -> None:
         enqueue_settling(tenant_id, batch_id, START)
 
 
-@shared_task(name="notifications.batches.tasks.housekeep", queue=QUEUE, expires=600)
+@shared_task(name="notifications.batches.tasks.housekeep", expires=600)
 def housekeep() -> None:
     """Compare counters that have stopped with their records; delete files and rows that are over their time."""
     recounted, purged = services.recount_idle(), jobs.purge_old()

@@ -20,7 +20,7 @@ from notifications.templates.locales import choose_variant, fallbacks, formats_o
 from notifications.templates.models import MessageTemplateVersion
 from tenants.branding import Branding, branding_of
 
-#: Languages that one version is kept ready for.
+#: Languages that one version is kept ready for; others take a little longer.
 _MAX_COMPILED: Final = 64
 
 
@@ -41,6 +41,7 @@ class CompiledTemplate:
         self._bound = branding.variables()
         self._checks = Checks(version.placeholders)
         self._compiled: dict[tuple[str, Locale], CompiledContent] = {}
+        self._by_locale: dict[str, CompiledContent] = {}
         every = [self._content(variant, variant or self._own_locale) for variant in self._contents]
         #: Names of the placeholders of every variant, as written.
         self.placeholders = frozenset(name for each in every for name in each.placeholders)
@@ -54,7 +55,8 @@ class CompiledTemplate:
         placeholder.
         """
         try:
-            return self._in(locale).render(self._checks.completed(context))
+            content = self._by_locale.get(locale) or self._in(locale)
+            return content.render(self._checks.completed(context))
         except ContentError as error:
             where = f"Template {self.slug!r}, version {self.number}"
             raise ContentError(f"{where}: {error.message}", field=error.field, placeholder=error.placeholder) from None
@@ -69,7 +71,10 @@ class CompiledTemplate:
         written_in = variant or self._own_locale
         # Words in Portuguese have dates as in Brazil for who asked for that; but not German dates in English words.
         same_language = language_of(locale) == language_of(written_in)
-        return self._content(variant, locale if same_language else written_in)
+        content = self._content(variant, locale if same_language else written_in)
+        if len(self._by_locale) < _MAX_COMPILED:
+            self._by_locale[locale] = content
+        return content
 
     def _content(self, variant: str, tag: str) -> CompiledContent:
         formats = formats_of(tag)

@@ -186,7 +186,7 @@ def test_pause_and_resume_midway(sender: Persona, job_id: str) -> None:
 def half_recorded(sender: Persona, job_id: str) -> Callable[[], int]:
     """The job when 20 of its rows are records."""
     while job_of(sender, job_id).recorded < 20:
-        take_turn(sender.tenant_id, UUID(job_id), seconds=0.000001)
+        take_turn(sender.tenant_id, UUID(job_id), seconds=0.0)
 
     def waiting() -> int:
         with tenant_scope(sender.tenant_id):
@@ -237,7 +237,7 @@ def test_a_batch_that_is_cancelled_stops_its_file(
 
 def test_a_row_that_is_missing_is_found_by_the_proof(sender: Persona, job_id: str) -> None:
     while job_of(sender, job_id).recorded < ROWS:
-        take_turn(sender.tenant_id, UUID(job_id), seconds=0.000001)
+        take_turn(sender.tenant_id, UUID(job_id), seconds=0.0)
     with tenant_scope(sender.tenant_id):
         lost = StagedRow.objects.order_by("id")[30].id
         NotificationRecord.objects.filter(id=lost).delete()

@@ -52,6 +52,7 @@ def test_counts_at_the_far_end_are_exact(run: tuple[str, dict[str, Any]]) -> Non
     _, documents = run
     sides = documents["I1"]["details"]
     assert all(min(side["accepted"]) > 0 for side in sides.values())  # each round compared rows with answers
+    assert documents["I2"]["details"]["rows"] == TINY.mails  # and its records were exactly the different addresses
     assert documents["S1"]["details"]["messages"] == TINY.mails
     kills = documents["S3"]["details"]
     assert (kills["lost"], kills["statuses"]) == (0, {"success": TINY.killed_mails})

@@ -16,6 +16,7 @@ from notifications.campaigns.turns import run_turn
 from notifications.credentials.models import Credential
 from notifications.records.engine import Engine
 from notifications.records.models import NotificationRecord
+from tests.batches.conftest import uploads_directory  # noqa: F401 - fixture
 from tests.conftest import Persona
 from tests.records.conftest import (  # noqa: F401 - fixtures
     _database_is_up,

@@ -314,9 +314,12 @@ def test_what_people_prefer_is_heeded(sender: Persona) -> None:
 def test_who_is_erased_leaves_nothing_but_numbers(sender: Persona) -> None:
     to = [{**one, "user_id": f"crm-{number}"} for number, one in enumerate(people(2))]
     campaign_id = create(sender, recipients=to)
+    without_id = create(sender, recipients=[{"recipient": "PERSON0@example.com", "context": {"name": "P"}}])
+    known = hooks.KnownAs(("crm-0",), ("person0@example.com",))
     with tenant_scope(sender.tenant_id):
-        assert [each["campaign_id"] for each in hooks.export(["crm-0"])["campaigns"]] == [campaign_id]
-        hooks.erased(["crm-0"])
+        assert [each["campaign_id"] for each in hooks.export(known)["campaigns"]] == [campaign_id, without_id]
+        hooks.erased(known)
+    assert [row.address for row in rows(sender, without_id)] == [""]
     first, second = rows(sender, campaign_id)
     assert (first.address, first.user_id, first.context, first.state) == ("", "", {}, "cancelled")
     assert (second.address, second.state) == ("person1@example.com", "staged")

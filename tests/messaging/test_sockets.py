@@ -6,13 +6,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import jsonschema
 import pytest
-import yaml
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -20,24 +16,14 @@ from messaging.services import presence
 from messaging.sockets.commands import HANDLERS
 from notification_service.lib.redis import attempt
 from notifications.inbox.socket.threads import in_thread
-from tenants.models import Role
-from tenants.tokens import issue_access_token
 from tests.conftest import Persona
 from tests.inbox.conftest import LiveServer, refused
 from tests.inbox.conftest import _server as _server
 from tests.inbox.conftest import server as server
+from tests.messaging.clients import PROTOCOL, SECONDS, Client, token_of
 from tests.messaging.conftest import CHAT, id_of, make_group, say
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live")]
-
-PROTOCOL = yaml.safe_load((Path(__file__).parents[2] / "docs/asyncapi-chat.yaml").read_text())
-SECONDS = 10.0
-
-
-def check(frame: dict[str, Any]) -> None:
-    """Every frame is as the document says."""
-    schema = PROTOCOL["components"]["messages"][frame["type"]]["payload"]
-    jsonschema.validate(frame, {**schema, "components": PROTOCOL["components"]})
 
 
 def test_the_document_has_every_command() -> None:
@@ -45,67 +31,6 @@ def test_the_document_has_every_command() -> None:
     assert told == set(HANDLERS)
     events = {reference["$ref"].rpartition("/")[2] for reference in PROTOCOL["operations"]["event"]["messages"]}
     assert told | events == set(PROTOCOL["components"]["messages"])
-
-
-class Client:
-    """A client of chat; it checks each frame against the document."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-
-    async def read(self, seconds: float = SECONDS) -> dict[str, Any]:
-        async with asyncio.timeout(seconds):
-            frame: dict[str, Any] = json.loads(await self.socket.recv())
-        check(frame)
-        return frame
-
-    async def next(self, *kinds: str, seconds: float = SECONDS) -> dict[str, Any]:
-        """Return the next frame of one of these kinds."""
-        async with asyncio.timeout(seconds):
-            while True:
-                frame = await self.read()
-                if frame["type"] in kinds:
-                    return frame
-
-    async def send(self, kind: str, **fields: Any) -> None:
-        check({"type": kind, **fields})
-        await self.socket.send(json.dumps({"type": kind, **fields}))
-
-    async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Send a command and return its answer, whatever comes before it."""
-        ref = str(uuid4())
-        await self.send(kind, ref=ref, **fields)
-        async with asyncio.timeout(SECONDS):
-            while True:
-                frame = await self.read()
-                if frame.get("ref") == ref:
-                    return frame
-
-    async def join(self, conversation: str) -> dict[str, Any]:
-        answer = await self.ask("join_conversation", conversation_id=conversation)
-        assert answer["type"] == "conversation_joined", answer
-        return answer
-
-    async def say(self, conversation: str, text: str, **fields: Any) -> dict[str, Any]:
-        fields.setdefault("client_message_id", str(uuid4()))
-        answer = await self.ask("send_message", conversation_id=conversation, text=text, **fields)
-        assert answer["type"] == "ack", answer
-        return answer
-
-    async def silence(self, seconds: float = 0.5) -> list[dict[str, Any]]:
-        """Return what arrives besides heartbeats and presence."""
-        got = []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while True:
-                    frame = await self.read()
-                    if frame["type"] not in ("heartbeat", "presence_changed"):
-                        got.append(frame)
-        return got
-
-
-def token_of(persona: Persona) -> str:
-    return issue_access_token(persona.user, persona.tenant, Role.EMPLOYEE)
 
 
 Open = Callable[[Persona], Awaitable[Client]]

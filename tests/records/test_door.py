@@ -260,3 +260,16 @@ def test_a_suppressed_recipient_goes_the_long_way_and_is_not_sent_to(doors: Door
         ((status, _, body),) = doors.post(GOOD, idempotency_key="k")
         assert (status, body["status"]) == (201, "suppressed")
     assert stored(tenant) == 5
+
+
+def test_templates_go_the_long_way(doors: Doors, sender: Persona) -> None:
+    template = {"name": "Hi", "slug": "hi", "channel": "email", "content": {"subject": "Hi {{name}}"}}
+    assert sender.client.post("/api/notifications/templates/", template).status_code == 201
+    doors.post(GOOD)
+    body = {name: value for name, value in GOOD.items() if name != "content"}
+    ((status, _, answer),) = doors.post({**body, "template": "hi", "locale": "de"})
+    assert (status, doors.answered_fast[-1], answer["template"], answer["locale"]) == (201, False, "hi", "de")
+    ((status, _, answer),) = doors.post({**GOOD, "template": "hi"})
+    assert (status, doors.answered_fast[-1], list(answer["errors"])) == (400, False, ["template"])
+    ((status, _, _),) = doors.post({**GOOD, "metadata": {"template": "a word like any other"}})
+    assert (status, doors.answered_fast[-1]) == (201, True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from notification_service.lib.errors import InvalidInput
 from notification_service.lib.scope import tenant_scope
 from notifications.templates import system
 from notifications.templates.models import MessageTemplate, MessageTemplateVersion
 from notifications.templates.services import resolve
+from tenants.models import Tenant
 from tests.conftest import Persona
 from tests.templates.conftest import INVITE, TEMPLATES
 
@@ -164,3 +167,18 @@ def test_a_tenant_adds_hides_and_renames(admin: Persona, stranger: Persona) -> N
 def test_lookups_that_are_none(admin: Persona, changes: dict[str, str], field: str) -> None:
     answer = admin.client.post(LOOKUPS, {"type": "category", "value": "x", "label": "X", **changes})
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_look_for_the_first_time_at_the_same_moment(tenant: Tenant) -> None:
+    def look() -> int:
+        try:
+            with tenant_scope(tenant.id):
+                system.ensure()
+                return MessageTemplate.objects.count()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        found = [each.result() for each in [threads.submit(look) for _ in range(4)]]
+    assert set(found) == {len(system.defaults())}
