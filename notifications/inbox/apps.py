@@ -7,7 +7,10 @@ class InboxConfig(AppConfig):
     verbose_name = "Inbox"
 
     def ready(self) -> None:
+        from notifications.batches.progress import on_progress
+        from notifications.inbox.jobs import tell_of_job
         from notifications.inbox.outcomes import store_messages
         from notifications.records.hooks import on_outcomes
 
         on_outcomes(store_messages)
+        on_progress(tell_of_job)
