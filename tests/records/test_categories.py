@@ -1,4 +1,4 @@
-"""A message is about what its template is about, unless its sender says otherwise: preferences and suppressions count."""
+"""A message is about what its template is about, unless its sender says otherwise; preferences count for that."""
 
 from __future__ import annotations
 
