@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
@@ -59,7 +59,13 @@ def delete_old(*, now: datetime, seconds: float = RUN_SECONDS) -> int:
 
 def _over(tenant_id: UUID, days: Mapping[str, int], now: datetime) -> list[UUID]:
     with tenant_scope(tenant_id), connection.cursor() as cursor:
-        asked = {"tenant": tenant_id, "final": sorted(FINAL), "now": now, "days": Jsonb(dict(days)), "key": KEY}
+        asked: dict[str, Any] = {
+            "tenant": tenant_id,
+            "final": sorted(FINAL),
+            "now": now,
+            "days": Jsonb(dict(days)),
+            "key": KEY,
+        }
         cursor.execute(_OVER, asked)
         return [row[0] for row in cursor.fetchall()]
 

