@@ -192,6 +192,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "PresenceStatus": "messaging.services.presence.STATUSES",
         "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "RecordStatus": "notifications.records.states.Status",
+        "WebhookDeliveryStatus": "notifications.webhooks.models.DeliveryStatus",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
         "Lane": "notifications.records.states.Lane",
         "TemplateKind": "notifications.templates.models.Kind",

@@ -22,7 +22,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Answers with ``status`` and ``headers``; hangs while ``hangs`` is set. Its port outlives ``stop`` and ``start``."""
+    """Answers with ``status`` and ``headers``; hangs while ``hangs`` is set. Its port stays."""
 
     port: int = 0
     status: int = 204
