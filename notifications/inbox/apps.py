@@ -8,6 +8,10 @@ class InboxConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications.inbox.outcomes import store_messages
+        from notifications.inbox.services import erase_person, export_person
+        from notifications.recipients.hooks import on_erased, on_export
         from notifications.records.hooks import on_outcomes
 
         on_outcomes(store_messages)
+        on_erased(erase_person)
+        on_export(export_person)

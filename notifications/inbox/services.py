@@ -20,6 +20,8 @@ from notifications.inbox.broadcasts import Person
 from notifications.inbox.frames import represent_message
 from notifications.inbox.models import InboxChange, InboxMessage, InboxStream
 from notifications.inbox.streams import Changed
+from notifications.recipients.hooks import KnownAs
+from notifications.records.erasure import MAX_EXPORTED
 from notifications.records.in_app import record_reading
 from notifications.records.states import DeliveryState
 
@@ -216,10 +218,16 @@ def forget_changes(before: UUID) -> int:
     return gone + InboxMessage.objects.filter(id__lt=before, deleted_at__isnull=False).delete()[0]
 
 
-def erase_person(user_id: str) -> None:
-    """Delete all that an inbox holds, its stream too: who resumes has to load anew, and finds nothing."""
+def erase_person(known: KnownAs) -> None:
+    """Delete all that a person's inbox holds, its stream too: who resumes has to load anew, and finds nothing."""
     for model in (InboxMessage, InboxChange, InboxStream):
-        model._default_manager.filter(user_id=user_id).delete()
+        model._default_manager.filter(user_id__in=known.user_ids).delete()
+
+
+def export_person(known: KnownAs) -> dict[str, Any]:
+    """Return the latest messages of a person's inbox."""
+    rows = InboxMessage.objects.filter(user_id__in=known.user_ids, deleted_at=None).order_by("-id")[:MAX_EXPORTED]
+    return {"inbox": [represent_message(row) for row in rows]}
 
 
 def _change(user_id: str, ids: Collection[UUID] | None, *, condition: str, **rest: Any) -> Changed:

@@ -329,3 +329,16 @@ def test_content_that_can_not_be_shown_is_refused(admin: Persona, change: dict[s
     record = {"channel": "inapp", "recipient": "ada", "content": {"title": "Hi", **change}}
     answer = admin.client.post("/api/notifications/records/", record)
     assert (answer.status_code, answer.json()["code"]) == (400, "content_error")
+
+
+def test_the_inbox_of_an_erased_person_is_exported_and_then_gone(
+    ada: Persona, admin: Persona, put: Callable[..., UUID]
+) -> None:
+    put()
+    person = {"external_user_id": str(ada.user.id), "name": "Ada"}
+    known = admin.client.post("/api/v1/users", person).json()["id"]
+    (message,) = ada.client.get("/api/notifications/").json()["results"]
+    assert [each["id"] for each in admin.client.get(f"/api/v1/users/{known}/export").json()["inbox"]] == [message["id"]]
+    assert admin.client.delete(f"/api/v1/users/{known}?erase=true").status_code == 204
+    assert ada.client.get("/api/notifications/").json()["results"] == []
+    assert ada.client.get("/api/v1/users/me/notifications/unread-count").json()["unread"] == 0

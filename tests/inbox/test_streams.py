@@ -22,6 +22,7 @@ from notifications.inbox import broadcasts, replay, services, streams, tasks
 from notifications.inbox.broadcasts import Person
 from notifications.inbox.models import Broadcast, InboxChange, InboxMessage, InboxStream
 from notifications.inbox.streams import NewMessage
+from notifications.recipients.hooks import KnownAs
 from notifications.recipients.models import Recipient
 from tenants.callers import Caller, system_caller
 from tenants.models import Tenant
@@ -153,7 +154,7 @@ def test_an_erased_person_starts_over(tenant: Tenant) -> None:
     with tenant_scope(tenant.id):
         put("ada", "eve")
         before = services.look(ADA)
-        services.erase_person("ada")
+        services.erase_person(KnownAs(("ada",), ()))
         after = services.look(ADA)
         assert (after.seq, after.unread) == (0, 0)
         assert after.epoch != before.epoch
