@@ -193,7 +193,7 @@ def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationR
     else:
         recipient, content = normal_address(tenant_id, channel, new.recipient), dict(new.content)
     status, due_at, expires_at = due_and_deadline(new.lane, new.scheduled_at, new.expires_at, now)
-    record = NotificationRecord(
+    record = NotificationRecord.of(
         id=new_id(),
         tenant_id=tenant_id,
         channel=new.channel,
