@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "notifications.batches.apps.BatchesConfig",
     "notifications.campaigns.apps.CampaignsConfig",
     "notifications.inbox.apps.InboxConfig",
+    "notifications.webhooks.apps.WebhooksConfig",
     "notifications.events.apps.EventsConfig",
     "messaging.apps.MessagingConfig",
 ]
@@ -191,6 +192,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "PresenceStatus": "messaging.services.presence.STATUSES",
         "RecipientStatus": "notifications.recipients.models.RecipientStatus",
         "RecordStatus": "notifications.records.states.Status",
+        "WebhookDeliveryStatus": "notifications.webhooks.models.DeliveryStatus",
         "CredentialStatus": "notifications.credentials.models.CredentialStatus",
         "Lane": "notifications.records.states.Lane",
         "TemplateKind": "notifications.templates.models.Kind",
@@ -238,6 +240,21 @@ IDEMPOTENCY_HOURS: int = env.int("IDEMPOTENCY_HOURS", default=24)
 RETENTION_MONTHS: int = env.int("RETENTION_MONTHS", default=0)
 # Networks that tenants' hosts and URLs may point to although they are not public (on-premises mail servers), in CIDR.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
+
+# --- Webhooks (us to tenants) ----------------------------------------------------------------------------------------
+# Seconds from one attempt to the next, each up to a fifth longer: over three days and ten attempts by default.
+WEBHOOK_RETRY_SECONDS: list[float] = env.list(
+    "WEBHOOK_RETRY_SECONDS",
+    cast=float,
+    default=[5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0],
+)
+# How long a receiver may take to answer, and how many calls it gets at the same time, over all workers.
+WEBHOOK_TIMEOUT_SECONDS: float = env.float("WEBHOOK_TIMEOUT_SECONDS", default=15.0)
+WEBHOOK_CONCURRENCY: int = env.int("WEBHOOK_CONCURRENCY", default=16)
+# An endpoint that has failed for so many days without a success is disabled.
+WEBHOOK_DISABLE_DAYS: float = env.float("WEBHOOK_DISABLE_DAYS", default=5.0)
+# How long deliveries that are over are kept; 0 keeps them.
+WEBHOOK_RETENTION_DAYS: int = env.int("WEBHOOK_RETENTION_DAYS", default=30)
 
 # --- Events and Kafka ---------------------------------------------------------------------------------------------
 # host:port, comma-separated; empty: there is no Kafka, and everything else works.
@@ -352,6 +369,9 @@ CELERY: dict[str, Any] = {
         "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},
         "sweep-events": {"task": "notifications.events.tasks.sweep", "schedule": SWEEP_SECONDS},
         "housekeep-events": {"task": "notifications.events.tasks.housekeep", "schedule": 3600.0},
+        "sweep-webhooks": {"task": "notifications.webhooks.tasks.sweep", "schedule": SWEEP_SECONDS},
+        "webhooks-quotas": {"task": "notifications.webhooks.tasks.quotas", "schedule": 60.0},
+        "housekeep-webhooks": {"task": "notifications.webhooks.tasks.housekeep", "schedule": 600.0},
         **(
             {"publish-news": {"task": "notifications.events.tasks.publish", "schedule": 1.0}}
             if KAFKA_BOOTSTRAP_SERVERS

@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("notifications.batches.urls")),
     path("", include("notifications.campaigns.urls")),
     path("", include("notifications.inbox.urls")),
+    path("", include("notifications.webhooks.urls")),
     path("", include("notifications.events.urls")),
     path("", include("messaging.urls")),
     route("api/schema/", SpectacularAPIView, "schema"),

@@ -107,6 +107,17 @@ async def admit_some(tenant_id: UUID, mode: str, requests: int, limits: PlanLimi
     return int(answer[0])
 
 
+def month_so_far(tenant_id: UUID) -> tuple[int, int | None]:
+    """Return a tenant's live notifications of this calendar month, and its quota; nothing while Redis is down."""
+    limits = _limits(tenant_id)
+    (_, counter), _ = _question(tenant_id, "live", limits, 0, 0)
+    try:
+        used = int(cast("str | None", attempt(lambda client: client.get(counter))) or 0)
+    except RedisUnavailable:
+        used = 0
+    return used, limits.notifications
+
+
 def known_limits(tenant_id: UUID) -> PlanLimits | None:
     """Return a tenant's limits if this process has looked them up within ten seconds."""
     found = _known.get(tenant_id)

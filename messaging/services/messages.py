@@ -29,6 +29,7 @@ from messaging.services import files, notices
 from messaging.services.people import Person, person_of, place_of, require_role, user_ids_in
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound, PermissionDenied, Unprocessable
 from notification_service.lib.ids import new_id
+from notifications.webhooks.services import publish
 from tenants import audit
 from tenants.callers import Caller
 
@@ -85,6 +86,8 @@ def send(caller: Caller, conversation_id: UUID, draft: Draft) -> Sent:
     place.save(update_fields=["last_read_seq", "read_at", "name"])
     notices.cancel(conversation.id, person.user_id)
     notices.plan(conversation, message)
+    facts = {"messageId": message.id, "conversationId": conversation.id, "userId": person.user_id}
+    publish("message.created", {**facts, "messageType": message.message_type}, key=str(conversation.id))
     return Sent(_announce_new(message), duplicate=False)
 
 

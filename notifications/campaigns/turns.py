@@ -31,6 +31,7 @@ from notifications.campaigns.wake import running
 from notifications.campaigns.winner import choose_winner
 from notifications.campaigns.words import sample_limit
 from notifications.records import holding
+from notifications.webhooks.services import publish
 
 log = structlog.get_logger(__name__)
 
@@ -204,6 +205,8 @@ def _settle(campaign: Campaign) -> datetime | None:
         campaign.proved_at = now
         if prove(campaign):
             move(campaign, CampaignStatus.COMPLETED)
+            facts = {"campaignId": campaign.id, "name": campaign.name, "channel": campaign.channel}
+            publish("campaign.completed", facts, key=str(campaign.id), unique=str(campaign.id))
             return now
         campaign.reached = None  # whatever is left is looked for from the start
     return now + (_SOON if moved else _LATER)

@@ -157,6 +157,8 @@ def seed(admin: Persona) -> set[str]:
         ("/api/v1/events/sources", {"name": "Parcels"}),
         ("/api/notifications/templates/", {"name": "Hi", "channel": "email", "content": content}),
         ("/api/v1/admin/lookups", {"type": "office", "value": "cork", "label": "Cork"}),
+        ("/api/v1/admin/lookups", {"type": "category", "value": "payroll", "label": "Payroll"}),
+        ("/api/v1/webhooks/endpoints", {"url": "https://crm.acme.example/webhooks"}),
         ("/api/v1/rules", {"name": "Large", "condition": "amount > 1000", "targetRoles": ["finance"]}),
     ):
         answer = admin.client.post(path, body, headers={"Idempotency-Key": path})
@@ -164,6 +166,8 @@ def seed(admin: Persona) -> set[str]:
     user_service = {"url": "https://crm.acme.example/users/{user_id}", "secret": "a-secret-of-acme"}
     for path, body in (("users/me/preferences", {"digest": "daily"}), ("projects/me/user-service", user_service)):
         assert admin.client.put(f"/api/v1/{path}", body).status_code == 200
+    webhook = admin.client.put("/api/v1/projects/me/webhook", {"url": "https://crm.acme.example/webhooks"}).json()
+    assert admin.client.post(f"/api/v1/webhooks/endpoints/{webhook['id']}/test").status_code == 202
     recipients = SimpleUploadedFile("people.csv", b"recipient\nada@example.com\n")
     form = {"file": recipients, "channel": "email", "content": json.dumps(content)}
     answer = admin.client.post("/api/v1/services/notifications/bulk/csv", form, format="multipart")

@@ -1,0 +1,140 @@
+"""Where a tenant wants to hear of what happens, and each thing that it is told."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import models
+
+from tenants.isolation import TenantModel
+
+MAX_URL = 2048
+#: Longest part of an answer that is kept, in bytes.
+MAX_RESPONSE = 20_000
+
+
+class DisabledReason(models.TextChoices):
+    """Why an endpoint is told nothing: 410 (Gone), days of failure, or the tenant's own wish."""
+
+    NONE = "", "Not disabled"
+    GONE = "gone", "Gone"
+    FAILING = "failing", "Failing"
+    MANUAL = "manual", "Manual"
+
+
+class WebhookEndpoint(TenantModel):
+    """An address of a tenant's that is told of events, signed with its secret (Standard Webhooks).
+
+    The secret is ``whsec_…`` (HMAC-SHA256, ``v1``) or ``whsk_…`` (ed25519, ``v1a``), encrypted and bound to the row.
+    After a rotation the previous one signs too, until ``previous_secret_until``.
+    """
+
+    url = models.CharField(max_length=MAX_URL)
+    description = models.CharField(max_length=255, blank=True, default="")
+    # Empty: everything.
+    event_types = models.JSONField(default=list, blank=True)
+    # Events of the same key arrive one after the other, in their order; a failing one holds those after it up.
+    ordered = models.BooleanField(default=False)
+    # A further header with ``sha256=`` and the HMAC of the body, for older receivers; empty: none.
+    legacy_header = models.CharField(max_length=64, blank=True, default="")
+    # The one of ``/api/v1/projects/me/webhook``.
+    is_default = models.BooleanField(default=False)
+    secret_encrypted = models.BinaryField()
+    previous_secret_encrypted = models.BinaryField(null=True)
+    previous_secret_until = models.DateTimeField(null=True)
+
+    enabled = models.BooleanField(default=True)
+    disabled_reason = models.CharField(max_length=16, choices=DisabledReason, blank=True, default=DisabledReason.NONE)
+    # How it goes: failures in a row, how often in a row the circuit opened, and until when nobody calls.
+    failures = models.PositiveIntegerField(default=0)
+    opened = models.PositiveIntegerField(default=0)
+    paused_until = models.DateTimeField(null=True)
+    failing_since = models.DateTimeField(null=True)
+    last_success_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantModel.Meta):
+        db_table = "webhook_endpoint"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"], condition=models.Q(is_default=True), name="webhook_endpoint_one_default"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def associated_data(self) -> bytes:
+        """What binds the ciphertext to this row of this tenant."""
+        return b"webhook_endpoint:" + self.tenant_id.bytes + self.id.bytes
+
+
+class DeliveryStatus(models.TextChoices):
+    """``cancelled``: the endpoint was disabled before its turn came. What is final can be replayed."""
+
+    PENDING = "pending", "Pending"
+    SENDING = "sending", "Sending"
+    DELIVERED = "delivered", "Delivered"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+#: Statuses of deliveries that are still to be made.
+UNFINISHED = [DeliveryStatus.PENDING, DeliveryStatus.SENDING]
+
+
+class WebhookDelivery(TenantModel):
+    """One event for one endpoint: what is sent, the queue that keeps it, and the latest answer.
+
+    ``due_at`` says when it may be claimed; of a claimed one, when its worker counts as lost. ``log`` has an entry for
+    each attempt: ``number``, ``at``, ``duration_ms``, ``status`` (of HTTP, or null), ``error``.
+    """
+
+    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="+")
+    # The same for every endpoint and attempt: ``webhook-id`` is made of it.
+    event_id = models.UUIDField()
+    event_type = models.CharField(max_length=64)
+    key = models.CharField(max_length=255, blank=True, default="")
+    body = models.TextField()
+    status = models.CharField(max_length=16, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField()
+    lease_token = models.UUIDField(null=True)
+    response_status = models.PositiveSmallIntegerField(null=True)
+    response_body = models.TextField(blank=True, default="")
+    error = models.CharField(max_length=500, blank=True, default="")
+    duration_ms = models.PositiveIntegerField(null=True)
+    log = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    delivered_at = models.DateTimeField(null=True)
+    replayed_at = models.DateTimeField(null=True)
+
+    endpoint_id: UUID
+
+    class Meta(TenantModel.Meta):
+        db_table = "webhook_delivery"
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["endpoint", "event_id"], name="webhook_delivery_once")]
+        indexes = [
+            models.Index(
+                fields=["endpoint", "due_at"], name="webhook_delivery_due", condition=models.Q(status__in=UNFINISHED)
+            ),
+            models.Index(
+                fields=["endpoint", "key", "id"],
+                name="webhook_delivery_order",
+                condition=models.Q(status__in=UNFINISHED),
+            ),
+            models.Index(fields=["tenant", "-id"], name="webhook_delivery_list"),
+            models.Index(fields=["endpoint", "-id"], name="webhook_delivery_of"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.status}"
+
+    @property
+    def webhook_id(self) -> str:
+        """The event's id as the receiver sees it: the same on each attempt, so that it can tell a repetition."""
+        return f"msg_{self.event_id.hex}"

@@ -1,0 +1,188 @@
+"""The queue in the table: claim what is due for one endpoint, and write down what came of it.
+
+Claims of an endpoint stand in line for its row, so that ``WEBHOOK_CONCURRENCY`` holds over all workers. A claimed
+delivery whose worker is lost is claimed again once its lease is over.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from notification_service.lib.encryption import key_ring
+from notification_service.lib.ids import new_id
+from notifications.webhooks.client import Answer
+from notifications.webhooks.health import is_half_open, report
+from notifications.webhooks.models import DeliveryStatus, WebhookEndpoint
+
+#: A lease outlives the call by this much, in seconds: time to write down what came of it.
+_GRACE: Final = 30
+_JITTER: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A delivery as a worker holds it; ``keys`` are the secrets that sign, the current one first."""
+
+    id: UUID
+    token: UUID
+    webhook_id: str
+    body: str
+    attempt: int
+    url: str
+    keys: tuple[str, ...]
+    legacy_header: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call, when it was made, and what was answered."""
+
+    call: Call
+    at: datetime
+    answer: Answer
+
+
+_CLAIM: Final = """
+UPDATE webhook_delivery SET status = 'sending', attempts = attempts + 1, lease_token = %(token)s,
+    due_at = now() + %(lease)s * interval '1 second'
+WHERE id = ANY (ARRAY(
+    SELECT d.id FROM webhook_delivery AS d
+    WHERE d.endpoint_id = %(endpoint)s AND d.status IN ('pending', 'sending') AND d.due_at <= now()
+        AND (NOT %(ordered)s OR NOT EXISTS (
+            SELECT FROM webhook_delivery AS earlier
+            WHERE earlier.endpoint_id = d.endpoint_id AND earlier.key = d.key AND earlier.id < d.id
+                AND earlier.status IN ('pending', 'sending')))
+    ORDER BY d.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING id, event_id, body, attempts
+"""
+_UNDER_WAY: Final = (
+    "SELECT count(*) FROM webhook_delivery WHERE endpoint_id = %s AND status = 'sending' AND due_at > now()"
+)
+_SETTLE: Final = """
+UPDATE webhook_delivery AS d SET status = r.status, due_at = r.due_at, lease_token = NULL,
+    response_status = r.http_status, response_body = r.body, error = r.error, duration_ms = r.duration_ms,
+    log = d.log || jsonb_build_array(r.entry),
+    delivered_at = CASE WHEN r.status = 'delivered' THEN now() END
+FROM jsonb_to_recordset(%s::jsonb) AS r (id uuid, token uuid, status text, due_at timestamptz, http_status int,
+    body text, error text, duration_ms int, entry jsonb)
+WHERE d.id = r.id AND d.lease_token = r.token AND d.status = 'sending'
+RETURNING d.id
+"""
+
+
+def turn(endpoint_id: UUID, called: Sequence[Called], limit: int) -> list[Call]:
+    """Write down what came of calls, then claim up to ``limit`` due deliveries. Needs the tenant's scope.
+
+    Nothing is claimed for an endpoint that is disabled or paused; one call for one that has to prove itself. Its order
+    is that of the events; an answer whose lease was lost is discarded.
+    """
+    endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).filter(id=endpoint_id).first()
+    if endpoint is None:
+        return []
+    if called:
+        _settle(endpoint, called)
+    now = timezone.now()
+    if not endpoint.enabled or limit <= 0 or (endpoint.paused_until and endpoint.paused_until > now):
+        return []
+    return _claim(endpoint, limit)
+
+
+def due_endpoints() -> list[tuple[UUID, UUID]]:
+    """Return (tenant, endpoint) of those that have something due and may be called. Needs ``platform_scope``."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT e.tenant_id, e.id FROM webhook_endpoint AS e"
+            " WHERE e.enabled AND (e.paused_until IS NULL OR e.paused_until <= now()) AND EXISTS ("
+            "  SELECT FROM webhook_delivery AS d WHERE d.endpoint_id = e.id"
+            "  AND d.status IN ('pending', 'sending') AND d.due_at <= now())"
+        )
+        return list(cursor.fetchall())
+
+
+def secrets_of(endpoint: WebhookEndpoint) -> tuple[str, ...]:
+    """Return the secrets that sign now: the current one, and the previous one while both hold."""
+    held = [bytes(endpoint.secret_encrypted)]
+    until = endpoint.previous_secret_until
+    if endpoint.previous_secret_encrypted and until and until > timezone.now():
+        held.append(bytes(endpoint.previous_secret_encrypted))
+    return tuple(key_ring().decrypt(each, associated_data=endpoint.associated_data).decode() for each in held)
+
+
+def _claim(endpoint: WebhookEndpoint, limit: int) -> list[Call]:
+    token, most = new_id(), 1 if is_half_open(endpoint) else settings.WEBHOOK_CONCURRENCY
+    with connection.cursor() as cursor:
+        cursor.execute(_UNDER_WAY, [endpoint.id])
+        free = min(limit, most - int(cursor.fetchone()[0]))
+        if free <= 0:
+            return []
+        lease = settings.WEBHOOK_TIMEOUT_SECONDS + _GRACE
+        cursor.execute(
+            _CLAIM,
+            {"token": token, "lease": lease, "endpoint": endpoint.id, "ordered": endpoint.ordered, "limit": free},
+        )
+        rows = sorted(cursor.fetchall())
+    keys = secrets_of(endpoint) if rows else ()
+    return [
+        Call(row[0], token, f"msg_{row[1].hex}", row[2], row[3], endpoint.url, keys, endpoint.legacy_header)
+        for row in rows
+    ]
+
+
+def _settle(endpoint: WebhookEndpoint, called: Sequence[Called]) -> None:
+    now = timezone.now()
+    rows = orjson.dumps([_row(each, now) for each in called]).decode()
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLE, [rows])
+        counted = {row[0] for row in cursor.fetchall()}
+    report(endpoint, [each.answer for each in called if each.call.id in counted], now)
+
+
+def _row(called: Called, now: datetime) -> dict[str, Any]:
+    call, answer = called.call, called.answer
+    status, due = DeliveryStatus.DELIVERED, now
+    if not answer.ok:
+        wait = _wait(call.attempt, answer)
+        status = DeliveryStatus.FAILED if wait is None else DeliveryStatus.PENDING
+        due = now + (wait or timedelta())
+    duration = round(answer.seconds * 1000)
+    entry = {
+        "number": call.attempt,
+        "at": called.at,
+        "duration_ms": duration,
+        "status": answer.status,
+        "error": answer.error,
+    }
+    return {
+        "id": call.id,
+        "token": call.token,
+        "status": str(status),
+        "due_at": due,
+        "http_status": answer.status,
+        "body": answer.body,
+        "error": answer.error[:500],
+        "duration_ms": duration,
+        "entry": entry,
+    }
+
+
+def _wait(attempt: int, answer: Answer) -> timedelta | None:
+    """Return how long to wait after an attempt (the first is 1) that failed, or None after the last.
+
+    ``WEBHOOK_RETRY_SECONDS`` and up to a fifth more, so that what failed together does not come back together; at least
+    what the receiver asks for.
+    """
+    waits = settings.WEBHOOK_RETRY_SECONDS
+    if attempt > len(waits):
+        return None
+    seconds = waits[attempt - 1] * random.uniform(1, 1 + _JITTER)  # noqa: S311 - jitter
+    return timedelta(seconds=max(seconds, answer.retry_after or 0.0))

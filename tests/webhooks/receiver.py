@@ -1,0 +1,65 @@
+"""A receiver as a tenant would run it: a real HTTP server that verifies with the reference library."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from standardwebhooks import Webhook
+
+
+@dataclass
+class Received:
+    """One request: headers in lower case, and the body as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """Answers with ``status`` and ``headers``; hangs while ``hangs`` is set. Its port stays."""
+
+    port: int = 0
+    status: int = 204
+    headers: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+    hangs: bool = False
+    received: list[Received] = field(default_factory=list)
+
+    def start(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def url(self, path: str = "/hook") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def verified(self, secret: str) -> list[Any]:
+        """Return the bodies; raises if one does not verify."""
+        return [Webhook(secret).verify(each.body, each.headers) for each in self.received]
+
+    async def _start(self) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        await site.start()
+        self.port = self.port or self._runner.addresses[0][1]
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.received.append(Received(request.path, headers, body))
+        while self.hangs:  # noqa: ASYNC110 - set from another thread
+            await asyncio.sleep(0.02)
+        return web.Response(status=self.status, headers=self.headers, text=self.text)
