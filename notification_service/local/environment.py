@@ -109,7 +109,8 @@ def local_setup(root: Path, given: Mapping[str, str] | None = None, *, rechoose_
     """
     given = dict(os.environ if given is None else given)
     path = root / ".local" / "ports.json"
-    return LocalSetup(root, _public_port(given), _internal_ports(path, rechoose=rechoose_ports), given)
+    public = _public_port(given)
+    return LocalSetup(root, public, _internal_ports(path, public, rechoose=rechoose_ports), given)
 
 
 def _public_port(given: Mapping[str, str]) -> int:
@@ -119,13 +120,15 @@ def _public_port(given: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _internal_ports(path: Path, *, rechoose: bool) -> dict[str, int]:
+def _internal_ports(path: Path, public: int, *, rechoose: bool) -> dict[str, int]:
     kept: dict[str, int] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if rechoose:
-        kept = {name: port for name, port in kept.items() if is_free(port)}
+        kept = {name: port for name, port in kept.items() if port != public and is_free(port)}
     missing = [name for name in _INTERNAL if name not in kept]
     if missing:
-        kept |= dict(zip(missing, free_ports(len(missing)), strict=True))
+        # The public one is still free while we look: nobody else may take it.
+        chosen = [port for port in free_ports(len(missing) + 1) if port != public]
+        kept |= dict(zip(missing, chosen, strict=False))
         write_private(path, json.dumps(kept, indent=2) + "\n")
     return kept
 

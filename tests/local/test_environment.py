@@ -30,6 +30,14 @@ def test_a_taken_internal_port_is_chosen_anew_and_only_that_one(tmp_path: Path) 
     assert {**after, "redis": 0} == {**before, "redis": 0}
 
 
+def test_no_internal_port_is_the_public_one(tmp_path: Path) -> None:
+    """The public one may be chosen after the others were: it is still free then, and would be fought for."""
+    taken = local_setup(tmp_path, {}).ports["postgres"]
+    after = local_setup(tmp_path, {"PORT": str(taken)}, rechoose_ports=True).ports
+    assert taken not in after.values()
+    assert len(set(after.values())) == len(after)
+
+
 def test_servers_that_are_given_are_used_and_none_is_started(tmp_path: Path) -> None:
     given = {"DATABASE_URL": "postgres://a:b@db.example/c", "REDIS_URL": "redis://redis.example/0", "DEBUG": "false"}
     given["KAFKA_BOOTSTRAP_SERVERS"] = "kafka.example:9092"
