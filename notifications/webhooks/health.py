@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
+from django.db.models.functions import Now
 
 from notifications.webhooks.client import Answer
 from notifications.webhooks.models import DeliveryStatus, DisabledReason, WebhookDelivery, WebhookEndpoint
@@ -82,7 +83,7 @@ def cancel_waiting(endpoint: WebhookEndpoint) -> None:
 def _recover(endpoint: WebhookEndpoint, now: datetime) -> None:
     if is_half_open(endpoint):
         waiting = WebhookDelivery.objects.filter(endpoint_id=endpoint.id, status=DeliveryStatus.PENDING)
-        waiting.filter(due_at__gt=now).update(due_at=now)
+        waiting.filter(due_at__gt=now).update(due_at=Now())
     endpoint.failures = endpoint.opened = 0
     endpoint.paused_until = endpoint.failing_since = None
     endpoint.last_success_at = now
