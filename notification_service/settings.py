@@ -364,6 +364,7 @@ CELERY: dict[str, Any] = {
             "options": {"queue": "bulk"},
         },
         "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
+        "housekeep-campaigns": {"task": "notifications.campaigns.tasks.housekeep", "schedule": 3600.0},
         "inbox-wake": {"task": "notifications.inbox.tasks.wake_due", "schedule": INBOX_SWEEP_SECONDS},
         "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},
         "sweep-events": {"task": "notifications.events.tasks.sweep", "schedule": SWEEP_SECONDS},

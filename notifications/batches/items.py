@@ -23,6 +23,7 @@ from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
 from notifications.recipients.services import PUSH
 from notifications.records.bulk import Row, Shared
+from notifications.records.categories import categorised
 from notifications.records.intake import channel_of, check_times, due_and_deadline
 from notifications.records.states import Lane
 from tenants.callers import Caller
@@ -133,6 +134,8 @@ class ItemChecker:
         content = words.content if words.content != shared.content else None
         version = words.template_version_id
         metadata = own.get("metadata")
+        if words.category and (metadata is not None or "category" not in shared.metadata):
+            metadata = categorised(shared.metadata if metadata is None else metadata, words.category)
         if key == "inapp":
             user_id = user_id or addresses[0]
         rows.extend(

@@ -24,6 +24,7 @@ from notifications.batches.uploads import Upload
 from notifications.batches.wake import enqueue_turn
 from notifications.batches.words import words_of
 from notifications.credentials.services import require_credential
+from notifications.records.categories import categorised
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.intake import channel_of, check_times
 from notifications.records.states import Lane
@@ -111,7 +112,7 @@ def _insert(caller: Caller, call: JobCall, upload: Upload, job_id: UUID) -> Job:
         content=dict(words.content),
         template_version_id=words.template_version_id,
         context=dict(call.context),
-        metadata=dict(call.metadata),
+        metadata=categorised(call.metadata, words.category),
         lane=call.lane,
         dry_run=call.dry_run,
         scheduled_at=call.scheduled_at,

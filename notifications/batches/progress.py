@@ -67,7 +67,7 @@ def progress_of(job: Job) -> Progress:
         tenant_id=job.tenant_id,
         job_id=job.id,
         batch_id=job.batch_id,
-        status=str(job.status),
+        status=status_of(job),
         phase=str(job.phase),
         detail=job.detail,
         rows_read=job.rows_read,
@@ -80,6 +80,11 @@ def progress_of(job: Job) -> Progress:
         rate=round(job.rows_read / job.worked_seconds, 1) if job.worked_seconds else 0.0,
         finished_at=job.finished_at,
     )
+
+
+def status_of(job: Job) -> str:
+    """Return where a job stands; ``paused`` also while what it has recorded is held back."""
+    return "paused" if job.batch.held else str(job.status)
 
 
 def percent_of(job: Job) -> float:

@@ -48,7 +48,7 @@ RECORD_ROWS: Final = 5_000
 #: Seconds of a turn: after them others come first.
 TURN_SECONDS: Final = 2.0
 #: A turn that is not heard of for this long is taken for lost.
-LEASE: Final = timedelta(seconds=30)
+LEASE: Final = timedelta(seconds=settings.LEASE_SECONDS)
 #: So often a turn is begun in vain before the job stops and waits for somebody to look at it.
 STUMBLES: Final = 8
 _IN_MEMORY: Final = 4 * 1024 * 1024

@@ -20,11 +20,15 @@ _ANY_LINK: Final = {UNSUBSCRIBE: "https://example.com/u/token"}
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """``content`` is valid content, or empty if the words are those of a version of a template."""
+    """``content`` is valid content, or empty if the words are those of a version of a template.
+
+    ``category`` is that of the template, where the words are looked up anew.
+    """
 
     content: Mapping[str, Any]
     template_version_id: UUID | None
     compiled: CompiledContent | CompiledTemplate
+    category: str = ""
 
     def prove(self, context: Mapping[str, Any], locale: str = "") -> None:
         """Render once. Raises ``ContentError`` naming the placeholder that has no value."""
@@ -44,8 +48,8 @@ def words_of(channel: str, *, content: Mapping[str, Any] | None, template: str =
         message = "Give either content or a template."
         raise InvalidInput(f"content: {message}", errors={"content": [message]})
     if template:
-        version_id = resolve(template, channel=channel_of(channel).key).id
-        return Words({}, version_id, compiled_version(version_id))
+        version = resolve(template, channel=channel_of(channel).key)
+        return Words({}, version.id, compiled_version(version.id), version.template.category)
     try:
         valid, compiled = channel_of(channel).prepare(content or {})
     except ContentError as error:

@@ -17,6 +17,7 @@ from notifications.campaigns.models import Campaign
 from notifications.campaigns.progress import progress_of
 from notifications.campaigns.states import FINAL, TRANSITIONS, CampaignStatus
 from notifications.campaigns.wake import wake_after_commit
+from notifications.campaigns.words import category_of_campaign
 from notifications.records import holding
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,8 @@ def move(campaign: Campaign, target: CampaignStatus, *, problem: str = "") -> No
         if campaign.paused_at is not None:
             while holding.release(campaign.id, held_for=now - campaign.paused_at) == holding.LIMIT:
                 continue
+        if campaign.launched_at is None:  # for good, whatever becomes of the template's
+            changes["category"] = category_of_campaign(campaign)
         changes |= {"paused_at": None, "launched_at": campaign.launched_at or now, "rate": 0.0, "rate_at": None}
         # Nothing is made up for: what the throttle did not let through is let through from now on.
         changes |= {"allowance": 0.0, "allowance_at": None}

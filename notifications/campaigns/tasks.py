@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import structlog
 from celery import shared_task
 from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
 from notification_service.lib.scope import platform_scope, tenant_scope
-from notifications.campaigns import tallies
+from notifications.campaigns import retention, tallies
 from notifications.campaigns.models import Campaign
 from notifications.campaigns.turns import run_turn
 from notifications.campaigns.wake import TURN_TASK, again, finished, wake
+
+log = structlog.get_logger(__name__)
 
 #: Up to so many seconds a turn waits as a message of the broker; longer waits are the tick's.
 _SHORT_WAIT = 2.0
@@ -50,3 +53,11 @@ def tick() -> None:
     for tenant_id, campaign_id in long:
         with tenant_scope(tenant_id):
             tallies.fold(campaign_id)
+
+
+@shared_task(name="notifications.campaigns.tasks.housekeep")
+def housekeep() -> None:
+    """Delete recipients of campaigns that are past their tenant's time."""
+    deleted = retention.delete_old(now=timezone.now())
+    if deleted:
+        log.info("campaign_housekeeping", recipients_deleted=deleted)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 TURN_TASK: Final = "notifications.campaigns.tasks.turn"
 _QUEUE: Final = "bulk"
 #: How long a token is believed to be in the queue or a turn to run without having been heard of, in milliseconds.
-_QUEUED_MS, _RUNNING_MS = 60_000, 30_000
+_QUEUED_MS, _RUNNING_MS = 2_000 * settings.LEASE_SECONDS, 1_000 * settings.LEASE_SECONDS
 
 
 def wake_after_commit(tenant_id: UUID, campaign_id: UUID) -> None:

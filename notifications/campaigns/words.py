@@ -12,11 +12,23 @@ from notification_service.lib.errors import ContentInvalid, InvalidInput
 from notifications.campaigns.models import BUCKETS, Campaign
 from notifications.channels.base import CompiledContent, ContentError
 from notifications.channels.registry import channels
+from notifications.recipients.suppressions import category_of
+from notifications.records.categories import category_of_version
 from notifications.records.words import UNSUBSCRIBE
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
 
-__all__ = ["UNSUBSCRIBE", "Words", "bucket_of", "check_variants", "pin", "sample_limit", "variant_of", "words_of"]
+__all__ = [
+    "UNSUBSCRIBE",
+    "Words",
+    "bucket_of",
+    "category_of_campaign",
+    "check_variants",
+    "pin",
+    "sample_limit",
+    "variant_of",
+    "words_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,18 @@ def pin(campaign: Campaign) -> None:
     for each in campaign.variants:
         version = words[each["name"]].template_version_id
         each["template_version_id"] = str(version) if version else None
+
+
+def category_of_campaign(campaign: Campaign) -> str:
+    """Return what a campaign's messages are about: what it says itself, else its template, else the first variant's.
+
+    Needs the tenant's scope.
+    """
+    named = campaign.category or category_of(campaign.metadata)
+    if named or "category" in campaign.metadata:
+        return named
+    versions = [campaign.template_version_id, *(each.get("template_version_id") for each in campaign.variants)]
+    return next(filter(None, (category_of_version(UUID(str(each))) for each in versions if each)), "")
 
 
 def _version(channel: str, template: str, field: str) -> UUID | None:

@@ -23,6 +23,8 @@ from notifications.events.people import Person
 from notifications.recipients.preferences import Defer, Planned, Withhold, decide
 from notifications.recipients.suppressions import category_of
 from notifications.records.bulk import Row, Shared, write_rows
+from notifications.records.categories import categorised
+from notifications.templates.models import MessageTemplateVersion
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
 from tenants import limits
@@ -74,7 +76,7 @@ class Ways:
 
     _known: dict[tuple[str, str], str] = field(default_factory=dict)
     _templates: dict[tuple[str, str], CompiledTemplate | str] = field(default_factory=dict)
-    _versions: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    _versions: dict[tuple[str, str], MessageTemplateVersion] = field(default_factory=dict)
 
     def obstacle(self, channel: str, mode: Mode) -> str:
         """Return why nothing can be sent on a channel, or nothing."""
@@ -86,13 +88,13 @@ class Ways:
                 self._known[channel, mode] = error.message
         return self._known[channel, mode]
 
-    def template(self, key: str, channel: str) -> tuple[UUID, CompiledTemplate]:
+    def template(self, key: str, channel: str) -> tuple[MessageTemplateVersion, CompiledTemplate]:
         """Return the published version of a template. Raises ``ContentError`` if there is none."""
         place = (key, channel)
         if place not in self._templates:
             try:
                 version = resolve(key, channel=channel)
-                self._versions[place], self._templates[place] = version.id, compiled_version(version.id)
+                self._versions[place], self._templates[place] = version, compiled_version(version.id)
             except InvalidInput as error:
                 self._templates[place] = error.message
         found = self._templates[place]
@@ -185,9 +187,10 @@ def _row(
 ) -> Row:
     """Return a message that was filled in once. Raises ``ContentError``."""
     recipient = channel.normalise_address(address, region=limits.default_region(event.tenant_id))
-    version_id, content = None, None
+    version_id, content, category = None, None, ""
     if isinstance(words, str):
-        version_id, template = ways.template(words, channel.key)
+        version, template = ways.template(words, channel.key)
+        version_id, category = version.id, version.template.category
         values = _used(template.placeholders, context)
         template.render(values, locale=person.locale)
     else:
@@ -203,7 +206,7 @@ def _row(
         user_id=person.user_id,
         locale=person.locale,
         content=content if content is not None else {},
-        metadata={"event_type": event.type, **({"sound": sound} if sound else {})},
+        metadata=categorised({"event_type": event.type, **({"sound": sound} if sound else {})}, category),
         template_version_id=version_id,
         event_id=event.id,
     )

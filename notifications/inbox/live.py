@@ -6,6 +6,7 @@ heartbeats what Redis lost. Progress and other passing news is gone if Redis is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -27,6 +28,10 @@ PROGRESS, PRESENCE = "progress", "presence"
 TOPICS: Final = (PROGRESS, PRESENCE)
 #: Frames of one publication: a message of Redis stays small enough to stand in nobody's way.
 _TOGETHER: Final = 500
+#: The least time between two frames about the same thing whose status is the same; and of how many things it is known.
+_PROGRESS_SECONDS: Final = 0.25
+_REMEMBERED: Final = 1_000
+_told: dict[tuple[str, str], tuple[str | None, float]] = {}
 
 #: A frame of somebody's stream: person, seq, text.
 Streamed = tuple[str, int, str]
@@ -50,9 +55,16 @@ def publish_to_user(tenant_id: UUID, user_id: str, event: Mapping[str, Any]) -> 
 def publish_to_tenant_admins(tenant_id: UUID, event: Mapping[str, Any]) -> None:
     """Send progress to a tenant's people who may read campaigns and have subscribed to it, after the commit.
 
-    ``event`` has ``kind`` (``campaign``, ``csv_job``, ``batch`` …), ``id``, and what is known of ``status``, ``done``,
-    ``total``, ``failed``. Call it a few times a second at most.
+    ``event`` has ``kind`` (``campaign``, ``csv_job``), ``id``, and what is known of ``status``, ``done``, ``total``,
+    ``failed``. Of what comes more often than four times a second from one process, only a new status is sent.
     """
+    what, status, now = (event["kind"], event["id"]), event.get("status"), time.monotonic()
+    told_status, told_at = _told.get(what, (None, float("-inf")))
+    if status == told_status and now - told_at < _PROGRESS_SECONDS:
+        return
+    if len(_told) >= _REMEMBERED:
+        _told.clear()
+    _told[what] = (status, now)
     publish_to_topic(tenant_id, PROGRESS, {"type": PROGRESS, **event})
 
 

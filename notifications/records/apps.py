@@ -14,6 +14,7 @@ class RecordsConfig(AppConfig):
         from notifications.channels.email import EmailChannel
         from notifications.credentials.hooks import on_credential_usable
         from notifications.recipients.hooks import on_erased, on_export
+        from notifications.records.categories import PLACE, stored_categories
         from notifications.records.counters import count_outcomes
         from notifications.records.erasure import erase_messages, export_messages
         from notifications.records.hooks import on_outcomes
@@ -21,6 +22,7 @@ class RecordsConfig(AppConfig):
         from notifications.records.queue import release_held
         from notifications.records.receipts import after_outcomes
         from notifications.records.wake import wake_after_commit
+        from notifications.templates.lookups import kept_elsewhere
 
         EmailChannel.max_attached = settings.EMAIL_ATTACHMENTS_MAX_BYTES
 
@@ -29,6 +31,7 @@ class RecordsConfig(AppConfig):
             for lane in release_held(tenant_id, channel):
                 wake_after_commit(tenant_id, lane)
 
+        kept_elsewhere("category", place=PLACE, values=stored_categories)
         on_erased(erase_messages)
         on_export(export_messages)
         on_outcomes(after_outcomes)

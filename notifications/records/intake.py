@@ -16,6 +16,7 @@ from notification_service.lib.ids import new_id
 from notifications.channels.base import Channel, ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.services import require_credential
+from notifications.records.categories import categorised, category_of_version
 from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord
 from notifications.records.preferred import heed_preferences
@@ -129,14 +130,17 @@ def normal_address(tenant_id: UUID, channel: Channel, recipient: str) -> str:
         raise InvalidInput(error.message, errors={"recipient": [error.message]}) from None
 
 
-def pinned_version(new: NewRecord) -> UUID | None:
-    """Return the version of the template that a message is to be of, or None if it brings its words along.
+def pinned_version(new: NewRecord) -> tuple[UUID | None, str]:
+    """Return the version of the template that a message is to be of, None if it brings its words along; its category.
 
     Needs the tenant's scope if there is a template. Raises ``InvalidInput`` for the field ``template``.
     """
     if new.template_version_id is not None or not new.template:
-        return new.template_version_id
-    return resolve(new.template, channel=new.channel).id
+        return new.template_version_id, "" if "category" in new.metadata else category_of_version(
+            new.template_version_id
+        )
+    version = resolve(new.template, channel=new.channel)
+    return version.id, version.template.category
 
 
 def prove(record: NotificationRecord) -> None:
@@ -182,7 +186,8 @@ def due_and_deadline(
 def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationRecord:
     """Return a checked record that is not written yet. Raises like ``accept``."""
     check_times(new.scheduled_at, new.expires_at, now)
-    tenant_id, channel, version_id = caller.required_tenant_id(), channel_of(new.channel), pinned_version(new)
+    tenant_id, channel = caller.required_tenant_id(), channel_of(new.channel)
+    version_id, category = pinned_version(new)
     if version_id is None:
         recipient, content = prepare(tenant_id, channel, new.recipient, new.content, new.context)
     else:
@@ -198,7 +203,7 @@ def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationR
         template_version_id=version_id,
         locale=new.locale,
         context=dict(new.context),
-        metadata=dict(new.metadata),
+        metadata=categorised(new.metadata, category),
         lane=new.lane,
         mode=caller.mode,
         status=status,

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from notification_service.lib.errors import Conflict, NotFound
+from notifications.records.categories import categorised, category_of_version
 from notifications.records.ends import announce_ends
 from notifications.records.intake import (
     NewRecord,
@@ -98,7 +99,7 @@ def edit_record(caller: Caller, record_id: UUID, changes: Mapping[str, Any]) -> 
             "locale": merged["locale"],
             "context": record.context,
             "lane": merged["lane"],
-            "metadata": dict(changes.get("metadata", record.metadata)),
+            "metadata": categorised(changes.get("metadata", record.metadata), category_of_version(version_id)),
             "scheduled_at": scheduled_at,
             "due_at": due_at,
             "expires_at": expires_at,

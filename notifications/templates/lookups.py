@@ -1,10 +1,14 @@
-"""Lookups: the values that lists offer. The service's own stand in a file, a tenant adds its own or hides others."""
+"""Lookups: the values that lists offer. The service's own stand in a file, a tenant adds its own or hides others.
+
+A type whose values another room keeps (``kept_elsewhere``) is read from there; here a tenant only renames or hides what
+the service offers of it.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +29,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value of a list. ``id`` is None for the service's own."""
+    """A value of a list. ``id`` is None for the service's own and for what is kept elsewhere: at ``place``."""
 
     type: str
     value: str
@@ -34,6 +38,30 @@ class Value:
     position: int = 100
     active: bool = True
     id: UUID | None = None
+    source: str = "system"
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    place: str
+    values: Callable[[], list[Value]]
+
+
+_kept: dict[str, _Kept] = {}
+
+
+def kept_elsewhere(type_: str, *, place: str, values: Callable[[], list[Value]]) -> None:
+    """Take a tenant's own values of a type from another room, whose API is at ``place``.
+
+    ``values`` is called in the tenant's scope.
+    """
+    _kept[type_] = _Kept(place, values)
+
+
+def shown(row: Lookup) -> Value:
+    """Return a value of the tenant's own."""
+    return Value(row.type, row.value, row.label, row.description, row.position, row.active, row.id, source="tenant")
 
 
 @lru_cache(maxsize=1)
@@ -46,9 +74,11 @@ def values(type_: str | None = None, *, hidden: bool = False) -> list[Value]:
     """Return the values of a type, or of all: the tenant's own over the system's. Needs the tenant's scope."""
     found = {(each.type, each.value): each for each in _system()}
     for row in Lookup.objects.all():
-        found[row.type, row.value] = Value(
-            row.type, row.value, row.label, row.description, row.position, row.active, row.id
-        )
+        if row.type not in _kept or (row.type, row.value) in found:
+            found[row.type, row.value] = shown(row)
+    for name, kept in _kept.items():
+        if type_ in (None, name):
+            found |= {(name, each.value): each for each in kept.values()}
     chosen = [each for each in found.values() if (type_ in (None, each.type)) and (each.active or hidden)]
     return sorted(chosen, key=lambda each: (each.type, each.position, each.value))
 
@@ -71,7 +101,8 @@ def check(type_: str, value: str, *, field: str = "") -> None:
     known = [each.value for each in values(type_)]
     if value not in known:
         place = field or type_
-        message = f"Unknown {type_} {value[:64]!r}; known: {', '.join(known)}. Lookups can be added."
+        where = _kept[type_].place if type_ in _kept else "/api/v1/admin/lookups"
+        message = f"Unknown {type_} {value[:64]!r}; known: {', '.join(known)}. More can be added at {where}."
         raise InvalidInput(f"{place}: {message}", errors={place: [message]})
 
 
@@ -84,11 +115,17 @@ def get(lookup_id: UUID) -> Lookup:
 
 
 def create(caller: Caller, *, type: str, value: str, **fields: Any) -> Lookup:
-    """Add a value, or replace what the system says of one. Raises ``InvalidInput``, ``Conflict``."""
+    """Add a value, or replace what the system says of one. Raises ``InvalidInput``, ``Conflict``.
+
+    Of a type that is kept elsewhere, only what the system says of a value can be replaced.
+    """
     for name, text in (("type", type), ("value", value)):
         if not _NAME.fullmatch(text):
             message = "Use letters, digits, '.', '_' and '-'."
             raise InvalidInput(f"{name}: {message}", errors={name: [message]})
+    if type in _kept and (type, value) not in {(each.type, each.value) for each in _system()}:
+        message = f"Your own values of the type {type!r} are kept at {_kept[type].place}: add it there."
+        raise InvalidInput(f"type: {message}", code="kept_elsewhere", errors={"type": [message]})
     try:
         with transaction.atomic():
             made = Lookup.objects.create(tenant_id=current_tenant_id(), type=type, value=value, **fields)

@@ -26,12 +26,12 @@ class LookupChange(serializers.Serializer[Any]):
 
 
 class LookupIn(LookupChange):
-    type = serializers.CharField(max_length=64, help_text="`category`, or a new one.")
+    type = serializers.CharField(max_length=64, help_text="`priority`, or a new one.")
     value = serializers.CharField(max_length=64)
 
 
 class LookupOut(serializers.Serializer[Any]):
-    id = serializers.UUIDField(allow_null=True, help_text="None for the service's own.")
+    id = serializers.UUIDField(allow_null=True, help_text="None for the service's own, and what is kept elsewhere.")
     type = serializers.CharField()
     value = serializers.CharField()
     label = serializers.CharField()  # type: ignore[assignment]
@@ -39,6 +39,7 @@ class LookupOut(serializers.Serializer[Any]):
     position = serializers.IntegerField()
     active = serializers.BooleanField()
     source = serializers.CharField(help_text="`system` or `tenant`")  # type: ignore[assignment]
+    place = serializers.CharField(help_text="Where it is changed, if not here: a category's address.")
 
 
 class TypeOut(serializers.Serializer[Any]):
@@ -122,9 +123,8 @@ class LookupDetail(TenantView):
 
 
 def _shown(value: lookups.Value) -> dict[str, Any]:
-    shown = asdict(value)
-    return {**shown, "id": str(value.id) if value.id else None, "source": "tenant" if value.id else "system"}
+    return {**asdict(value), "id": str(value.id) if value.id else None}
 
 
 def _shown_row(row: Lookup) -> dict[str, Any]:
-    return _shown(lookups.Value(row.type, row.value, row.label, row.description, row.position, row.active, row.id))
+    return _shown(lookups.shown(row))

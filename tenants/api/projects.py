@@ -43,7 +43,8 @@ class Project(serializers.ModelSerializer[Tenant]):
     retention_days = RetentionDays(
         source="settings.retention_days",
         required=False,
-        help_text="Days after which finished records are deleted, by channel; `*` is every other channel.",
+        help_text="Days after which finished records are deleted, by channel; `*` is every other channel. "
+        "`campaigns`: the recipients of campaigns that are over; `chat`: messages of chat.",
     )
     default_region = serializers.CharField(
         source="settings.default_region",

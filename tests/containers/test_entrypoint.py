@@ -142,7 +142,7 @@ def test_what_the_image_holds_is_enough(environment: dict[str, str], tmp_path: P
     """Without the parts that .dockerignore leaves out, the applications load and static files are collected."""
     image = tmp_path / "app"
     image.mkdir()
-    names = ("notification_service", "notifications", "tenants", "manage.py", "entrypoint.sh", "docker")
+    names = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for name in names:
         subprocess.run(["cp", "-R", str(ROOT / name), str(image / name)], check=True)
     for line in (ROOT / ".dockerignore").read_text().splitlines():

@@ -156,6 +156,7 @@ def seed(admin: Persona) -> set[str]:
         ("/api/v1/events", {"type": "task.assigned", "payload": {"title": "Prepare the offer"}}),
         ("/api/v1/events/sources", {"name": "Parcels"}),
         ("/api/notifications/templates/", {"name": "Hi", "channel": "email", "content": content}),
+        ("/api/v1/admin/lookups", {"type": "office", "value": "cork", "label": "Cork"}),
         ("/api/v1/admin/lookups", {"type": "category", "value": "payroll", "label": "Payroll"}),
         ("/api/v1/webhooks/endpoints", {"url": "https://crm.acme.example/webhooks"}),
         ("/api/v1/rules", {"name": "Large", "condition": "amount > 1000", "targetRoles": ["finance"]}),

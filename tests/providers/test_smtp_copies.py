@@ -40,7 +40,7 @@ def test_copies_are_in_the_envelope_and_bcc_nowhere_else(run: Any, pipelining: b
         content = envelope.content
         assert isinstance(content, bytes)
         assert b"eve@" not in content
-        assert b"bcc" not in content.lower()
+        assert b"\r\nbcc:" not in content.lower()
         assert (b"Cc: bob@example.com" in content) == (len(envelope.rcpt_tos) == 4)
 
 

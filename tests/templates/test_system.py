@@ -138,15 +138,13 @@ def test_system_lookups_are_there(admin: Persona) -> None:
 
 
 def test_a_tenant_adds_hides_and_renames(admin: Persona, stranger: Persona) -> None:
-    body = {"type": "category", "value": "payroll", "label": "Payroll"}
+    body = {"type": "office", "value": "cork", "label": "Cork"}
     made = admin.client.post(LOOKUPS, body)
     assert made.status_code == 201, made.json()
     assert made.json()["source"] == "tenant"
-    assert "payroll" in of_type(admin, "category")
-    assert "payroll" not in of_type(stranger, "category")
+    assert "cork" in of_type(admin, "office")
+    assert "cork" not in of_type(stranger, "office")
     assert admin.client.post(LOOKUPS, body).json()["code"] == "lookup_taken"
-    assert admin.client.post(TEMPLATES, {**INVITE, "category": "payroll"}).status_code == 201
-    assert stranger.client.post(TEMPLATES, {**INVITE, "category": "payroll"}).status_code == 400
     hidden = {"type": "category", "value": "social", "label": "Social", "active": False}
     address = f"{LOOKUPS}/{admin.client.post(LOOKUPS, hidden).json()['id']}"
     assert "social" not in of_type(admin, "category")
@@ -159,6 +157,31 @@ def test_a_tenant_adds_hides_and_renames(admin: Persona, stranger: Persona) -> N
     assert admin.client.put(address, {"label": "Again"}).json()["label"] == "Again"
     assert admin.client.delete(address).status_code == 204
     assert of_type(admin, "category")["social"]["source"] == "system"
+
+
+def test_categories_are_those_of_preferences(admin: Persona, stranger: Persona) -> None:
+    """There is one list: what people may switch off is what a template may be about."""
+    refused = admin.client.post(LOOKUPS, {"type": "category", "value": "payroll", "label": "Payroll"})
+    assert (refused.status_code, refused.json()["code"], list(refused.json()["errors"])) == (
+        400,
+        "kept_elsewhere",
+        ["type"],
+    )
+    assert "/api/v1/categories" in refused.json()["detail"]
+    wrong = admin.client.post(TEMPLATES, {**INVITE, "category": "payroll"})
+    assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["category"])
+    made = admin.client.post("/api/v1/categories", {"key": "payroll", "name": "Pay", "required": True}).json()
+    shown = of_type(admin, "category")["payroll"]
+    assert (shown["label"], shown["source"], shown["id"]) == ("Pay", "tenant", None)
+    assert admin.client.get(shown["place"]).json()["id"] == made["id"]
+    assert "payroll" not in of_type(stranger, "category")
+    assert "payroll" not in of_type(admin, "priority")
+    assert admin.client.post(TEMPLATES, {**INVITE, "category": "payroll"}).status_code == 201
+    assert stranger.client.post(TEMPLATES, {**INVITE, "category": "payroll"}).status_code == 400
+    assert admin.client.post("/api/v1/categories", {"key": "social", "name": "Company life"}).status_code == 201
+    assert of_type(admin, "category")["social"]["label"] == "Company life"
+    assert admin.client.delete(shown["place"]).status_code == 204
+    assert "payroll" not in of_type(admin, "category")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from notifications.batches import jobs
 from notifications.batches.export import errors_csv
 from notifications.batches.jobs import JobCall
 from notifications.batches.models import Job, JobStatus
-from notifications.batches.progress import percent_of, progress_of
+from notifications.batches.progress import percent_of, progress_of, status_of
 from notifications.records.states import Lane
 from tenants.api.fields import SmallObject
 from tenants.api.views import ServiceView, TenantView
@@ -109,7 +109,7 @@ class JobOut(serializers.ModelSerializer[Job]):
     @extend_schema_field(serializers.ChoiceField(choices=JobStatus.choices))
     def get_status(self, job: Job) -> str:
         """Where it stands; `paused` also while what it has recorded is held back."""
-        return "paused" if job.batch.held else str(job.status)
+        return status_of(job)
 
     @extend_schema_field(JobProgressOut)
     def get_progress(self, job: Job) -> dict[str, float]:
