@@ -62,12 +62,12 @@ WHERE id = ANY (ARRAY(
             SELECT FROM webhook_delivery AS earlier
             WHERE earlier.endpoint_id = d.endpoint_id AND earlier.key = d.key AND earlier.id < d.id
                 AND earlier.status IN ('pending', 'sending')))
-    ORDER BY d.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    ORDER BY d.id LIMIT greatest(0, least(%(limit)s, %(most)s - (
+        SELECT count(*) FROM webhook_delivery AS w
+        WHERE w.endpoint_id = %(endpoint)s AND w.status = 'sending' AND w.due_at > now())))
+    FOR UPDATE SKIP LOCKED))
 RETURNING id, event_id, body, attempts
 """
-_UNDER_WAY: Final = (
-    "SELECT count(*) FROM webhook_delivery WHERE endpoint_id = %s AND status = 'sending' AND due_at > now()"
-)
 _SETTLE: Final = """
 UPDATE webhook_delivery AS d SET status = r.status, due_at = r.due_at, lease_token = NULL,
     response_status = r.http_status, response_body = r.body, error = r.error, duration_ms = r.duration_ms,
@@ -120,16 +120,16 @@ def secrets_of(endpoint: WebhookEndpoint) -> tuple[str, ...]:
 
 def _claim(endpoint: WebhookEndpoint, limit: int) -> list[Call]:
     token, most = new_id(), 1 if is_half_open(endpoint) else settings.WEBHOOK_CONCURRENCY
+    parameters = {
+        "token": token,
+        "lease": settings.WEBHOOK_TIMEOUT_SECONDS + _GRACE,
+        "endpoint": endpoint.id,
+        "ordered": endpoint.ordered,
+        "limit": limit,
+        "most": most,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_UNDER_WAY, [endpoint.id])
-        free = min(limit, most - int(cursor.fetchone()[0]))
-        if free <= 0:
-            return []
-        lease = settings.WEBHOOK_TIMEOUT_SECONDS + _GRACE
-        cursor.execute(
-            _CLAIM,
-            {"token": token, "lease": lease, "endpoint": endpoint.id, "ordered": endpoint.ordered, "limit": free},
-        )
+        cursor.execute(_CLAIM, parameters)
         rows = sorted(cursor.fetchall())
     keys = secrets_of(endpoint) if rows else ()
     return [
