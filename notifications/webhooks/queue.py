@@ -120,7 +120,7 @@ def secrets_of(endpoint: WebhookEndpoint) -> tuple[str, ...]:
 
 def _claim(endpoint: WebhookEndpoint, limit: int) -> list[Call]:
     token, most = new_id(), 1 if is_half_open(endpoint) else settings.WEBHOOK_CONCURRENCY
-    parameters = {
+    parameters: dict[str, Any] = {
         "token": token,
         "lease": settings.WEBHOOK_TIMEOUT_SECONDS + _GRACE,
         "endpoint": endpoint.id,
