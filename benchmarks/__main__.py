@@ -24,6 +24,7 @@ BENCHMARKS = {
     "S3": ("kills", "run"),
     "K1": ("kafka", "run"),
     "R1": ("rules", "run"),
+    "H1": ("webhooks", "run"),
     "M1": ("memory", "run"),
     "W1": ("sockets", "run_messages"),
     "W2": ("sockets", "run_idle"),

@@ -91,7 +91,7 @@ class Dispatcher:
                 log.warning("webhooks_not_written", count=len(called), exc_info=True)
                 await asyncio.sleep(_PAUSE)
                 continue
-            settled, called = bool(called), []
+            called = []
             under_way |= {asyncio.ensure_future(self._call(call)) for call in calls}
             if under_way:
                 heard = asyncio.ensure_future(news.wait())
@@ -100,7 +100,7 @@ class Dispatcher:
                 finished = under_way & done
                 under_way -= finished
                 called = [task.result() for task in finished]
-            elif not news.is_set() and not settled:
+            elif not news.is_set():
                 return
 
     async def _call(self, call: Call) -> Called:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
+from django.db.models.functions import Now
 
 from notifications.webhooks.client import Answer
 from notifications.webhooks.models import DeliveryStatus, DisabledReason, WebhookDelivery, WebhookEndpoint
@@ -24,6 +25,8 @@ FAILURES_TO_OPEN: Final = 5
 _OPEN_SECONDS: Final = 15
 _OPEN_AT_MOST: Final = 300
 _GONE: Final = 410
+#: ``last_success_at`` is this exact.
+_NO_NEWS: Final = timedelta(seconds=30)
 _ASKS_TO_WAIT: Final = (429, 503)
 _WHY: Final = {
     DisabledReason.GONE: "It answered 410 (Gone).",
@@ -42,6 +45,8 @@ def report(endpoint: WebhookEndpoint, answers: Sequence[Answer], now: datetime) 
         return
     if any(answer.status == _GONE for answer in answers):
         disable(endpoint, DisabledReason.GONE)
+        return
+    if all(answer.ok for answer in answers) and _is_known_to_be_well(endpoint, now):
         return
     if any(answer.ok for answer in answers):
         _recover(endpoint, now)
@@ -79,10 +84,16 @@ def cancel_waiting(endpoint: WebhookEndpoint) -> None:
     waiting.update(status=DeliveryStatus.CANCELLED, error="the endpoint was disabled")
 
 
+def _is_known_to_be_well(endpoint: WebhookEndpoint, now: datetime) -> bool:
+    """Return whether one more success is no news: its row is not written for each of them."""
+    last = endpoint.last_success_at
+    return not endpoint.failing_since and not endpoint.paused_until and bool(last and now - last < _NO_NEWS)
+
+
 def _recover(endpoint: WebhookEndpoint, now: datetime) -> None:
     if is_half_open(endpoint):
         waiting = WebhookDelivery.objects.filter(endpoint_id=endpoint.id, status=DeliveryStatus.PENDING)
-        waiting.filter(due_at__gt=now).update(due_at=now)
+        waiting.filter(due_at__gt=now).update(due_at=Now())
     endpoint.failures = endpoint.opened = 0
     endpoint.paused_until = endpoint.failing_since = None
     endpoint.last_success_at = now

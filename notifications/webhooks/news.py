@@ -42,7 +42,7 @@ def tell_receipts(receipts: Sequence[Receipt]) -> None:
     told = [receipt for receipt in receipts if receipt.state in _OF_STATE and receipt.record_id]
     if not told or not wanted(current_tenant_id(), {_OF_STATE[receipt.state] for receipt in told}):
         return
-    ids = {receipt.record_id for receipt in told}
+    ids = {receipt.record_id for receipt in told if receipt.record_id}
     facts = {row["id"]: row for row in NotificationRecord.objects.filter(id__in=ids).values(*_FACTS)}
     publish_news([_of_receipt(receipt, facts[receipt.record_id]) for receipt in told if receipt.record_id in facts])
 

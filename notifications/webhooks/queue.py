@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +21,7 @@ from django.utils import timezone
 from notification_service.lib.encryption import key_ring
 from notification_service.lib.ids import new_id
 from notifications.webhooks.client import Answer
-from notifications.webhooks.health import is_half_open, report
+from notifications.webhooks.health import cancel_waiting, is_half_open, report
 from notifications.webhooks.models import DeliveryStatus, WebhookEndpoint
 
 #: A lease outlives the call by this much, in seconds: time to write down what came of it.
@@ -39,7 +39,7 @@ class Call:
     body: str
     attempt: int
     url: str
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = field(repr=False)
     legacy_header: str
 
 
@@ -57,17 +57,17 @@ UPDATE webhook_delivery SET status = 'sending', attempts = attempts + 1, lease_t
     due_at = now() + %(lease)s * interval '1 second'
 WHERE id = ANY (ARRAY(
     SELECT d.id FROM webhook_delivery AS d
-    WHERE d.endpoint_id = %(endpoint)s AND d.status IN ('pending', 'sending') AND d.due_at <= now()
+    WHERE d.endpoint_id = %(endpoint)s AND d.status IN ('pending', 'sending') AND d.due_at <= clock_timestamp()
         AND (NOT %(ordered)s OR NOT EXISTS (
             SELECT FROM webhook_delivery AS earlier
             WHERE earlier.endpoint_id = d.endpoint_id AND earlier.key = d.key AND earlier.id < d.id
                 AND earlier.status IN ('pending', 'sending')))
-    ORDER BY d.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    ORDER BY d.id LIMIT greatest(0, least(%(limit)s, %(most)s - (
+        SELECT count(*) FROM webhook_delivery AS w
+        WHERE w.endpoint_id = %(endpoint)s AND w.status = 'sending' AND w.due_at > now())))
+    FOR UPDATE SKIP LOCKED))
 RETURNING id, event_id, body, attempts
 """
-_UNDER_WAY: Final = (
-    "SELECT count(*) FROM webhook_delivery WHERE endpoint_id = %s AND status = 'sending' AND due_at > now()"
-)
 _SETTLE: Final = """
 UPDATE webhook_delivery AS d SET status = r.status, due_at = r.due_at, lease_token = NULL,
     response_status = r.http_status, response_body = r.body, error = r.error, duration_ms = r.duration_ms,
@@ -120,16 +120,16 @@ def secrets_of(endpoint: WebhookEndpoint) -> tuple[str, ...]:
 
 def _claim(endpoint: WebhookEndpoint, limit: int) -> list[Call]:
     token, most = new_id(), 1 if is_half_open(endpoint) else settings.WEBHOOK_CONCURRENCY
+    parameters: dict[str, Any] = {
+        "token": token,
+        "lease": settings.WEBHOOK_TIMEOUT_SECONDS + _GRACE,
+        "endpoint": endpoint.id,
+        "ordered": endpoint.ordered,
+        "limit": limit,
+        "most": most,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_UNDER_WAY, [endpoint.id])
-        free = min(limit, most - int(cursor.fetchone()[0]))
-        if free <= 0:
-            return []
-        lease = settings.WEBHOOK_TIMEOUT_SECONDS + _GRACE
-        cursor.execute(
-            _CLAIM,
-            {"token": token, "lease": lease, "endpoint": endpoint.id, "ordered": endpoint.ordered, "limit": free},
-        )
+        cursor.execute(_CLAIM, parameters)
         rows = sorted(cursor.fetchall())
     keys = secrets_of(endpoint) if rows else ()
     return [
@@ -145,6 +145,8 @@ def _settle(endpoint: WebhookEndpoint, called: Sequence[Called]) -> None:
         cursor.execute(_SETTLE, [rows])
         counted = {row[0] for row in cursor.fetchall()}
     report(endpoint, [each.answer for each in called if each.call.id in counted], now)
+    if not endpoint.enabled:  # what was under way when it was disabled is not tried again
+        cancel_waiting(endpoint)
 
 
 def _row(called: Called, now: datetime) -> dict[str, Any]:

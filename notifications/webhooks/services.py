@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -54,7 +54,7 @@ class Made:
     """An endpoint, and its secret where it is shown: this once, and never a private key."""
 
     endpoint: WebhookEndpoint
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 def publish(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 from celery import shared_task
@@ -19,10 +21,11 @@ from notifications.webhooks.wake import taken, wake
 
 
 @shared_task(name="notifications.webhooks.tasks.dispatch")
-def dispatch(tenant_id: str, endpoint_id: str) -> None:
-    """Make the due deliveries of an endpoint; the dispatcher goes on when the task has ended."""
-    taken(UUID(endpoint_id))
-    dispatcher().serve(UUID(tenant_id), UUID(endpoint_id))
+def dispatch(tenant_id: str, endpoint_ids: list[str]) -> None:
+    """Make the due deliveries of endpoints; the dispatcher goes on when the task has ended."""
+    taken(endpoint_ids)
+    for endpoint_id in endpoint_ids:
+        dispatcher().serve(UUID(tenant_id), UUID(endpoint_id))
 
 
 @shared_task(name="notifications.webhooks.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)
@@ -30,8 +33,8 @@ def sweep() -> None:
     """Find what has no token: retries whose time came, pauses that are over, workers that were lost."""
     with platform_scope("sweep webhooks"):
         due = due_endpoints()
-    for tenant_id, endpoint_id in due:
-        wake(tenant_id, endpoint_id)
+    for tenant_id, rows in groupby(sorted(due), key=itemgetter(0)):
+        wake(tenant_id, [endpoint_id for _, endpoint_id in rows])
 
 
 @shared_task(name="notifications.webhooks.tasks.quotas", expires=120)

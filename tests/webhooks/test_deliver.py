@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.core.mail import EmailMessage
 from django.utils import timezone
 from pytest_django import Settings
 from standardwebhooks import Webhook
@@ -24,6 +25,7 @@ from notifications.webhooks.dispatcher import Dispatcher
 from notifications.webhooks.models import WebhookDelivery, WebhookEndpoint
 from notifications.webhooks.tasks import sweep
 from tenants.models import AuditLog
+from tenants.tasks import mail_admins
 from tests.conftest import Persona
 from tests.webhooks.conftest import DELIVERIES, ENDPOINTS, deliveries, load, publish, time_passes
 from tests.webhooks.receiver import Receiver
@@ -218,8 +220,16 @@ def test_retries_take_days_and_then_end(
 
 
 def test_days_of_failure_disable(
-    admin: Persona, receiver: Receiver, make_endpoint: Make, deliver: Deliver, settings: Settings
+    admin: Persona,
+    receiver: Receiver,
+    make_endpoint: Make,
+    deliver: Deliver,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    mailoutbox: list[EmailMessage],
 ) -> None:
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"  # that there is one; django.core.mail keeps what tests send
+    monkeypatch.setattr(mail_admins, "delay", mail_admins)
     endpoint = make_endpoint()
     receiver.status = 500
     publish(admin, "a")
@@ -231,6 +241,9 @@ def test_days_of_failure_disable(
     deliver(endpoint)
     found = load(admin, endpoint)
     assert (found.enabled, found.disabled_reason) == (False, "failing")
+    (mail,) = mailoutbox
+    assert mail.to == [admin.user.email]
+    assert receiver.url() in str(mail.body)
     answer = admin.client.patch(f"{ENDPOINTS}/{endpoint['id']}", {"enabled": True}).json()
     assert (answer["enabled"], answer["disabled_reason"], answer["failing_since"]) == (True, "", None)
 
@@ -369,3 +382,17 @@ def test_test(admin: Persona, receiver: Receiver, make_endpoint: Make, deliver: 
     assert shown["request"]["headers"]["webhook-id"] == receiver.received[0].headers["webhook-id"]
     assert shown["response"]["status"] == 204
     assert [entry["status"] for entry in shown["attempt_log"]] == [204]
+
+
+def test_what_was_under_way_when_an_endpoint_was_disabled_is_not_tried_again(
+    admin: Persona, receiver: Receiver, make_endpoint: Make, deliver: Deliver
+) -> None:
+    endpoint = make_endpoint()
+    receiver.status, receiver.hangs = 500, True
+    publish(admin, "a")
+    deliver(endpoint, wait=0.3)
+    admin.client.patch(f"{ENDPOINTS}/{endpoint['id']}", {"enabled": False})
+    receiver.hangs = False
+    deliver(endpoint)
+    (row,) = deliveries(admin)
+    assert (row.status, row.response_status) == ("cancelled", 500)
