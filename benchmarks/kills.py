@@ -1,7 +1,7 @@
 """S3: S1 while workers are killed (SIGKILL) at random points: nothing lost, every record has its end.
 
 Killed is the pool process that is busiest; in the full run every third time the whole worker. Leases are short here
-(three seconds) so that the benchmark is; how many duplicates a kill can cause does not depend on them.
+(two seconds) so that the benchmark is; how many duplicates a kill can cause does not depend on them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from notifications.providers.smtp_chunks import MOST_MESSAGES
 from notifications.records.engine import FLUSH_ROWS
 
 TARGET = "lost 0, dup <= window"
-_SETTINGS = {"LEASE_SECONDS": "3", "SWEEP_SECONDS": "1"}
+_SETTINGS = {"LEASE_SECONDS": "2", "SWEEP_SECONDS": "1"}
 #: Seconds that the sink takes for a message, so that there is time to be killed in.
 _DELAY = 0.004
 #: What may go out twice after a kill: answers that were not written down, and what was on its way.
@@ -62,7 +62,7 @@ def run(scene: Scene) -> Result:
     """Send, kill, and count."""
     count, kills = scene.scale.killed_mails, scene.scale.kills
     who = service.company("survivors", {"email": service.smtp_credential(scene.smtp.port)})
-    scene.release()  # another worker would do the work of one that was killed
+    scene.release("worker")  # another worker would do the work of one that was killed
     service.clear()
     campaign.fill(who, campaign.MAIL, count)
     scene.smtp.reset()

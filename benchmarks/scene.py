@@ -48,7 +48,7 @@ class Scale:
 
 
 TINY = Scale("tiny", 1, 0.4, 60, 8, 1, 300, 0.5, 300, 50)
-QUICK = Scale("quick", 2, 1.0, 6_000, 300, 2, 2_000, 1.5, 15_000, 0)
+QUICK = Scale("quick", 1, 1.2, 6_000, 300, 1, 2_000, 1.5, 15_000, 0)
 FULL = Scale("full", 3, 10.0, 100_000, 2_000, 10, 100_000, 20.0, 300_000, 100_000)
 SCALES = {scale.name: scale for scale in (TINY, QUICK, FULL)}
 
@@ -64,6 +64,7 @@ class Scene:
     baseline_environment: dict[str, str] = field(repr=False)
 
     kept: dict[str, Program] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
 
     def keep(self, name: str, start: Callable[[], Program]) -> Program:
         """Return the program of that name, started if it does not run; it stays for other benchmarks."""
@@ -71,11 +72,20 @@ class Scene:
             self.kept[name] = start()
         return self.kept[name]
 
-    def release(self) -> None:
-        """Stop what was kept."""
-        for program in self.kept.values():
-            program.stop()
-        self.kept = {}
+    def keep_server(self, name: str, start: Callable[[], tuple[Program, int]]) -> tuple[Program, int]:
+        """Like ``keep``, for a program that listens: return its port, too."""
+
+        def started() -> Program:
+            program, self.ports[name] = start()
+            return program
+
+        return self.keep(name, started), self.ports[name]
+
+    def release(self, *names: str) -> None:
+        """Stop what was kept: all of it, or what has one of these names."""
+        for name in names or tuple(self.kept):
+            if program := self.kept.pop(name, None):
+                program.stop()
 
     def start_baseline_worker(self, settings: Mapping[str, str] = _NO_SETTINGS) -> Program:
         """Start the baselines' Celery worker with two processes; it may still be starting."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -56,17 +55,18 @@ class _Side:
 def run_messages(scene: Scene) -> Result:
     """Send messages to one person after the other, and compare the processor time of the two servers."""
     count, people = _MESSAGES[scene.scale.name], _SOCKETS[scene.scale.name]
-    ours, theirs = _ours(scene, people), _theirs(scene, people)
+    theirs, ours = _theirs(scene, people), _ours(scene, people)
     try:
         used: dict[str, list[float]] = {"ours": [], "baseline": []}
         rates: dict[str, list[float]] = {"ours": [], "baseline": []}
         for _ in range(scene.scale.rounds):
             for name, side in (("baseline", theirs), ("ours", ours)):
+                side.program.wait()
                 seconds, elapsed = asyncio.run(_messages(side, count))
                 used[name].append(seconds / count * 1e6)
                 rates[name].append(count / elapsed)
     finally:
-        _stop(ours, theirs)
+        scene.release("web", "channels")
     mine, other = median(used["ours"]), median(used["baseline"])
     ratio = other / max(mine, 0.1)  # so few messages may take less than the clock can tell
     return Result(
@@ -105,12 +105,10 @@ def run_idle(scene: Scene) -> Result:
     """Open sockets that offer compression as browsers do, leave them alone, and compare the servers' memory."""
     count = _IDLE[scene.scale.name]
     found: dict[str, float] = {}
-    for name, make in (("baseline", _theirs), ("ours", _ours)):
-        side = make(scene, count)
-        try:
-            found[name] = asyncio.run(_idle(side))
-        finally:
-            _stop(side)
+    scene.release("web", "channels")  # what they did before has left its traces in their memory
+    for name, side in (("baseline", _theirs(scene, count)), ("ours", _ours(scene, count))):
+        side.program.wait()
+        found[name] = asyncio.run(_idle(side))
     ratio = found["ours"] / found["baseline"]
     return Result(
         "W2",
@@ -137,7 +135,7 @@ async def _idle(side: _Side) -> float:
 
 
 def _ours(scene: Scene, people: int) -> _Side:
-    program, port = service.start_web(scene.stage)
+    program, port = scene.keep_server("web", lambda: service.start_web(scene.stage))
     company = service.company(f"sockets-{time.monotonic_ns()}", {})
     tenant = Tenant.objects.get(id=company.id)
     nobody = "!"  # no password: nobody signs in with one
@@ -148,7 +146,6 @@ def _ours(scene: Scene, people: int) -> _Side:
         Membership.objects.bulk_create(Membership(tenant=tenant, user=user, role=Role.EMPLOYEE) for user in users)
     paths = [f"/ws/notifications/?token={issue_access_token(user, tenant, Role.EMPLOYEE)}" for user in users]
     ids = [str(user.id) for user in users]
-    program.wait()
 
     async def send(places: Sequence[int]) -> None:
         await in_thread(_append, tenant.id, [ids[place] for place in places])
@@ -162,15 +159,7 @@ def _append(tenant_id: UUID, user_ids: Sequence[str]) -> None:
 
 
 def _theirs(scene: Scene, people: int) -> _Side:
-    (port,) = free_ports(1)
-    program = scene.stage.start(
-        "channels",
-        *("-m", "uvicorn", "benchmarks.baselines.asgi:application", "--host=127.0.0.1", f"--port={port}"),
-        "--log-level=warning",
-        environment=scene.baseline_environment,
-        ready=lambda: service.answers(f"http://127.0.0.1:{port}/"),
-    )
-    program.wait()
+    program, port = scene.keep_server("channels", lambda: _start_theirs(scene))
     clients: dict[Any, redis.asyncio.Redis] = {}
 
     async def send(places: Sequence[int]) -> None:
@@ -185,12 +174,17 @@ def _theirs(scene: Scene, people: int) -> _Side:
     return _Side(program, port, [f"/ws/notifications/?user={place}" for place in range(people)], send)
 
 
+def _start_theirs(scene: Scene) -> tuple[Program, int]:
+    (port,) = free_ports(1)
+    return scene.stage.start(
+        "channels",
+        *("-m", "uvicorn", "benchmarks.baselines.asgi:application", "--host=127.0.0.1", f"--port={port}"),
+        "--log-level=warning",
+        environment=scene.baseline_environment,
+        ready=lambda: service.answers(f"http://127.0.0.1:{port}/"),
+    ), port
+
+
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-def _stop(*sides: _Side) -> None:
-    for side in sides:
-        side.program.stop()
-    gc.collect()
