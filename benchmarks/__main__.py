@@ -21,10 +21,10 @@ BENCHMARKS = {
     "S1": ("campaign", "run_mail"),
     "S2": ("campaign", "run_text"),
     "S4": ("fairness", "run"),
+    "H1": ("webhooks", "run"),
     "S3": ("kills", "run"),
     "K1": ("kafka", "run"),
     "R1": ("rules", "run"),
-    "H1": ("webhooks", "run"),
     "M1": ("memory", "run"),
     "W2": ("sockets", "run_idle"),  # first: it measures fresh processes, which W1 goes on with
     "W1": ("sockets", "run_messages"),

@@ -33,6 +33,7 @@ TARGET = ">= 3x (moonshot 6x)"
 _FIRST_TARGET: Final = 3.0
 #: One row in so many has the address of the row before it.
 _DUPLICATES: Final = 20
+_ROWS: Final = {"tiny": 60, "quick": 15_000, "full": 100_000}
 _CONTENT: Final = {
     "subject": "{{name}}, your autumn news",
     "html": "<p>Dear {{name}},</p><p>see us in {{city}}: {{voucher}} is worth {{number}} euros.</p>",
@@ -60,10 +61,10 @@ class Read:
 
 def run(scene: Scene) -> Result:
     """Measure both sides in turn."""
-    table = write_table(scene.stage.directory / "recipients.csv", scene.scale.mails)
+    table = write_table(scene.stage.directory / "recipients.csv", _ROWS[scene.scale.name])
     media = {"MEDIA_ROOT": str(scene.stage.directory / "media")}
     who = service.company(f"csv-{secrets.token_hex(3)}", {"email": service.smtp_credential(scene.smtp.port)})
-    scene.release()  # workers of other benchmarks would take our turns
+    service.release_workers(scene)  # they would take our turns
     scene.stage.environment.update(media)
     web, port = service.start_web(scene.stage)
     programs = [web, service.start_worker(scene.stage, concurrency=1, name="csv-worker"), _baseline_worker(scene)]
@@ -71,7 +72,7 @@ def run(scene: Scene) -> Result:
         for program in programs:
             program.wait()
         meters = Meter(scene.stage, programs[:2]), Meter(scene.stage, programs[2:])
-        small = write_table(scene.stage.directory / "few.csv", min(scene.scale.mails, 500))
+        small = write_table(scene.stage.directory / "few.csv", min(table.rows, 500))
         read_ours(meters[0], who, port, small)
         read_baseline(meters[1], scene, small)
         theirs, ours = [], []

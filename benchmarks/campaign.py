@@ -172,7 +172,7 @@ def _run(scene: Scene, kind: Kind, who: Company, sink: SinkClient) -> Result:
     ours: list[Sent] = []
     theirs: list[Sent] = []
     baseline = scene.keep("baseline-worker", scene.start_baseline_worker)
-    worker = scene.keep("worker", lambda: service.start_worker(scene.stage))
+    worker = service.keep_worker(scene)
     our_meter, their_meter = Meter(scene.stage, [worker.wait()]), Meter(scene.stage, [baseline.wait()])
     # A first round of each, to warm up and to see how many fit into a round.
     their_try = send_baseline(their_meter, scene, kind, sink, min(40, scale.baseline_mails))

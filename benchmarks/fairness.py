@@ -36,9 +36,8 @@ def run(scene: Scene) -> Result:
     credential = {"email": service.smtp_credential(scene.smtp.port)}
     urgent = service.company("urgent", credential)
     service.clear()
-    scene.release("worker")
     web, port = scene.keep_server("web", lambda: service.start_web(scene.stage))
-    workers = service.start_workers(scene.stage)
+    workers = service.keep_workers(scene)
     details: dict[str, object] = {"every_s": _EVERY}
     try:
         web.wait()
@@ -52,8 +51,6 @@ def run(scene: Scene) -> Result:
             others = [service.company(f"crowd-{tenants}-{n}", credential) for n in range(tenants)]
             busy[name] = _while_draining(scene, urgent, others, port)
     finally:
-        for program in workers:
-            program.stop()
         service.clear()
     for name, delays in {"idle": idle, **busy}.items():
         details[name] = {

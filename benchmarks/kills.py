@@ -62,7 +62,7 @@ def run(scene: Scene) -> Result:
     """Send, kill, and count."""
     count, kills = scene.scale.killed_mails, scene.scale.kills
     who = service.company("survivors", {"email": service.smtp_credential(scene.smtp.port)})
-    scene.release("worker")  # another worker would do the work of one that was killed
+    service.release_workers(scene)  # another worker would do the work of one that was killed
     service.clear()
     campaign.fill(who, campaign.MAIL, count)
     scene.smtp.reset()

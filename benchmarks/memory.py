@@ -18,7 +18,7 @@ def run(scene: Scene) -> Result:
     """Send through one process, and look twice."""
     count = scene.scale.memory
     who = service.company("rememberers", {"email": service.smtp_credential(scene.smtp.port)})
-    scene.release("worker")
+    service.release_workers(scene)
     worker = service.start_worker(scene.stage, concurrency=1).wait()
     meter = Meter(scene.stage, [worker])
     try:

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from django.conf import settings as service_settings
 from django.db import connection
 from django.utils import timezone
 
+from benchmarks.scene import Scene
 from benchmarks.stage import BenchmarkFailed, Program, Stage, worker_ready
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notification_service.local.ports import free_ports
@@ -171,18 +173,32 @@ def start_worker(
     )
 
 
-def start_workers(stage: Stage) -> list[Program]:
-    """Start the workers that ``make up`` starts: bulk has its own, which gives way to the other."""
+def keep_worker(scene: Scene) -> Program:
+    """Start one worker for all lanes, and stop all others; it stays for other benchmarks."""
+    scene.release(*(f"local {name}" for name in WORKERS))
+    return scene.keep("worker", partial(start_worker, scene.stage))
+
+
+def keep_workers(scene: Scene) -> list[Program]:
+    """Start the workers that ``make up`` starts, bulk with its own, which gives way to the other; stop all others.
+
+    They stay for other benchmarks.
+    """
+    scene.release("worker")
+
+    def start(name: str, queues: str, processes: int) -> Program:
+        settings = {"WORKER_NICE": str(BULK_NICE)} if queues == "bulk" else {}
+        return start_worker(scene.stage, settings, concurrency=processes, queues=queues, name=name)
+
     return [
-        start_worker(
-            stage,
-            {"WORKER_NICE": str(BULK_NICE)} if queues == "bulk" else {},
-            concurrency=processes,
-            queues=queues,
-            name=name,
-        )
+        scene.keep(f"local {name}", partial(start, name, queues, processes))
         for name, (queues, processes) in WORKERS.items()
     ]
+
+
+def release_workers(scene: Scene) -> None:
+    """Stop all of the service's workers that were kept."""
+    scene.release("worker", *(f"local {name}" for name in WORKERS))
 
 
 def start_beat(stage: Stage, settings: Mapping[str, str] = _NO_SETTINGS) -> Program:

@@ -7,7 +7,6 @@ import fcntl
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from kombu.exceptions import KombuError
 from benchmarks.sinks.client import SinkClient
 from notification_service.local.ports import free_ports
 from notification_service.local.postgres import EmbeddedPostgres
-from notification_service.local.processes import start_process, stop_leftovers, stop_process
+from notification_service.local.processes import kill_process, start_process, stop_leftovers
 from notification_service.local.redis import EmbeddedRedis
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,7 +53,6 @@ class Stage:
         environment: Mapping[str, str] | None = None,
         ready: Callable[[], bool] = lambda: True,
         seconds: float = 40.0,
-        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> Program:
         """Start ``python ARGUMENTS…`` and return it at once; ``Program.wait`` waits until ``ready``."""
         log = self._stack.enter_context((self.directory / f"{name}.log").open("ab"))
@@ -65,7 +63,7 @@ class Stage:
             directory=ROOT,
             output=log,
         )
-        program = Program(name, process, ready, seconds, stop_signal, self.directory / f"{name}.log")
+        program = Program(name, process, ready, seconds, self.directory / f"{name}.log")
         self._stack.callback(program.stop)
         return program
 
@@ -99,7 +97,6 @@ class Program:
     process: subprocess.Popen[bytes]
     ready: Callable[[], bool]
     seconds: float
-    stop_signal: signal.Signals
     log: Path
 
     def wait(self) -> Program:
@@ -113,9 +110,9 @@ class Program:
         return self
 
     def stop(self) -> None:
-        """Stop it, kill it after five seconds. May be called twice."""
+        """Kill it and what it started: nothing of it is needed any more. May be called twice."""
         if self.process.poll() is None:
-            stop_process(self.process, stop_signal=self.stop_signal, timeout=5)
+            kill_process(self.process)
 
 
 @contextmanager

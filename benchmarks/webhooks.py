@@ -29,9 +29,9 @@ from notifications.webhooks import services
 TARGET: Final = "healthy p99 <= 1.2x"
 _FIRST_TARGET: Final = 1.2
 _ENDPOINTS: Final = {"tiny": 5, "quick": 100, "full": 100}
-_SECONDS: Final = {"tiny": 2.0, "quick": 8.0, "full": 40.0}
+_SECONDS: Final = {"tiny": 1.0, "quick": 2.0, "full": 30.0}
 #: Seconds between two events.
-_EVERY: Final = 1.0
+_EVERY: Final = 0.5
 _PATIENCE: Final = 30.0
 
 
@@ -79,7 +79,7 @@ def run(scene: Scene) -> Result:
     count, seconds = _ENDPOINTS[scene.scale.name], _SECONDS[scene.scale.name]
     who = service.company("hooked", {})
     receivers = _Receivers()
-    workers = service.start_workers(scene.stage)
+    workers = service.keep_workers(scene)
     try:
         with tenant_scope(who.id):
             made = [
@@ -96,8 +96,6 @@ def run(scene: Scene) -> Result:
         held, receivers.hanging = receivers.held, None
         calm += _delays(who, receivers, healthy, seconds)
     finally:
-        for worker in workers:
-            worker.stop()
         receivers.stop()
         _clear()
     if not held:
