@@ -59,6 +59,15 @@ def line(result: Result, *, scale: str) -> str:
     return f"{result.name:<5}{result.ours:<52} {result.baseline:<38}{ratio:>8}  {result.target:<27}{met:<9}last {was}"
 
 
+def earlier(name: str, *, scale: str) -> str:
+    """Return the line of a benchmark that is not run this time: what was committed last, and when that was measured."""
+    last = _last_committed(name, scale)
+    if last is None:
+        return f"{name:<5}not run"
+    known = {key: last[key] for key in ("name", "ours", "baseline", "ratio", "target", "met")}
+    return f"{line(Result(**known), scale=scale)}  measured {last['date'][:10]}, not now"
+
+
 def heading() -> str:
     """Return the line above the others."""
     return f"{'name':<5}{'ours':<52} {'baseline':<38}{'ratio':>8}  {'target':<27}{'met?':<9}last committed ratio"

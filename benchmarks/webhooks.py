@@ -96,6 +96,7 @@ def run(scene: Scene) -> Result:
         held, receivers.hanging = receivers.held, None
         calm += _delays(who, receivers, healthy, seconds)
     finally:
+        service.release_workers(scene)  # they still write what became of the last deliveries
         receivers.stop()
         _clear()
     if not held:
