@@ -16,9 +16,10 @@ from notification_service.local.environment import LocalSetup
 from notification_service.local.server import EmbeddedServer
 from notification_service.local.supervisor import Service
 
+_SPARE_CORES = min(max(1, (os.cpu_count() or 1) - 1), 4)
 #: Workers by name: the queues that each takes from, and its processes. Bulk never stands in anybody's way: it leaves a
 #: core to the others, and where cores are few it gives way to them (``WORKER_NICE``).
-WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", max(1, (os.cpu_count() or 1) - 1))}
+WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", _SPARE_CORES)}
 BULK_NICE = 10
 
 
