@@ -23,9 +23,9 @@ from notifications.credentials.choice import UsableCredential
 from notifications.providers.base import FailureReason, OutgoingMessage, Provider, SendResult
 from notifications.providers.registry import providers
 from notifications.recipients.unsubscribe import unsubscribe_headers
+from notifications.records.chunks import Chunk
 from notifications.records.outcomes import Outcome, Try, decide, hold, refuse
 from notifications.records.queue import Claimed
-from notifications.records.suppressed import Chunk
 from notifications.records.words import fill_in
 from notifications.templates.rendering import CompiledTemplate
 from tenants.callers import Mode

@@ -28,9 +28,9 @@ from notifications.credentials.choice import UsableCredential
 from notifications.credentials.services import open_provider, pause_credential
 from notifications.providers.base import Provider
 from notifications.records import hooks, queue, wake
+from notifications.records.chunks import Chunk, claim_chunk
 from notifications.records.delivery import Delivery, Doors
 from notifications.records.outcomes import Outcome, write_outcomes
-from notifications.records.suppressed import Chunk, claim_chunk
 
 log = structlog.get_logger(__name__)
 
