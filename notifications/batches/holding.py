@@ -18,14 +18,13 @@ from notifications.batches.models import Batch, BatchStatus
 from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import Outcome
-from notifications.records.states import WAITING, Status, sources
+from notifications.records.states import WAITING, WAITING_SQL, Status, sources
 from notifications.records.wake import wake_after_commit
 
 #: Longer than any lease: what was being sent when the batch changed has come back by then.
 SETTLE: Final = timedelta(minutes=5)
 #: Records in one statement.
 CHUNK: Final = 5_000
-_WAITING = ", ".join(f"'{status}'" for status in sorted(WAITING))
 assert sorted(map(str, WAITING)) == sources(Status.CANCELLED)  # noqa: S101 - our own table
 
 #: Held records are due in a thousand years (of days, so that it is exactly undone): no worker claims them.
@@ -44,7 +43,7 @@ def _statement(change: str, which: str) -> str:
     return f"""
         UPDATE notification_record SET {what}, updated_at = now() WHERE id = ANY (ARRAY(
             SELECT id FROM notification_record
-            WHERE batch_id = %(batch)s AND {which} AND status IN ({_WAITING}) AND {where}
+            WHERE batch_id = %(batch)s AND {which} AND status IN ({WAITING_SQL}) AND {where}
             ORDER BY id LIMIT {CHUNK} FOR UPDATE SKIP LOCKED))
         RETURNING id, lane
     """

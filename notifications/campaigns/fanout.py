@@ -29,7 +29,7 @@ from notifications.campaigns.words import UNSUBSCRIBE, Words, sample_limit, vari
 from notifications.recipients.preferences import Defer, Withhold
 from notifications.recipients.unsubscribe import unsubscribe_url
 from notifications.records.bulk import Row, Shared, write_rows
-from notifications.records.states import WAITING
+from notifications.records.states import WAITING_SQL
 from tenants import limits
 
 #: Rows of one chunk: pause and cancel take effect after at most so many.
@@ -106,11 +106,10 @@ def record_some(campaign: Campaign, zones: Sequence[str], limit: int) -> int:
 
 def due_backlog(limit: int) -> int:
     """Return how many records of the tenant's bulk lane are due, counted no further than ``limit``."""
-    waiting = ", ".join(f"'{status}'" for status in sorted(WAITING))
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM (SELECT FROM notification_record WHERE tenant_id = %s AND lane = %s"
-            f" AND status IN ({waiting}) AND due_at <= now() LIMIT %s) AS due",
+            f" AND status IN ({WAITING_SQL}) AND due_at <= now() LIMIT %s) AS due",
             [current_tenant_id(), LANE, limit],
         )
         return int(cursor.fetchone()[0])

@@ -96,7 +96,7 @@ class HttpError(Exception):
         )
 
 
-class _ClearTextRefused(OSError):
+class ClearTextRefused(OSError):
     """Clear-text HTTP to an address that is in no allowed network."""
 
 
@@ -115,11 +115,24 @@ class GuardedConnector(aiohttp.TCPConnector):
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         found = await resolve_allowed(host, port, self._policy.allowed_networks)
         if not all(self._policy.permits(ipaddress.ip_address(ip), clear_text=self._clear_text) for _, ip in found):
-            raise _ClearTextRefused
+            raise ClearTextRefused
         return [
             ResolveResult(hostname=host, host=text, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
             for family, text in found
         ]
+
+
+def guarded_session(policy: NetworkPolicy, *, clear_text: bool, **options: Any) -> aiohttp.ClientSession:
+    """Return a session for addresses that a tenant supplied: guarded, without cookies and without a proxy.
+
+    ``options`` are those of ``aiohttp.ClientSession``.
+    """
+    return aiohttp.ClientSession(
+        connector=GuardedConnector(policy, clear_text=clear_text),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        **options,
+    )
 
 
 class _Body(aiohttp.BytesPayload):
@@ -147,13 +160,12 @@ class HttpClient:
     def _session(self, clear_text: bool) -> aiohttp.ClientSession:
         session = self._sessions.get(clear_text)
         if session is None:
-            session = self._sessions[clear_text] = aiohttp.ClientSession(
-                connector=GuardedConnector(self.network_policy, clear_text=clear_text),
-                cookie_jar=aiohttp.DummyCookieJar(),
+            session = self._sessions[clear_text] = guarded_session(
+                self.network_policy,
+                clear_text=clear_text,
                 headers={"User-Agent": "notification-service"},
                 skip_auto_headers=("Content-Type",),
                 timeout=aiohttp.ClientTimeout(total=self.total_timeout, sock_connect=self.connect_timeout),
-                trust_env=False,
             )
         return session
 
@@ -170,12 +182,12 @@ class HttpClient:
         try:
             async with session.request(method, url, data=payload, headers=headers, allow_redirects=False) as response:
                 try:
-                    content = await _read(response.content)
+                    content = await read_answer(response.content)
                 except (aiohttp.ClientError, OSError):
                     if response.status < 400:
                         raise
                     content = b""
-                return HttpAnswer(response.status, response.headers, content, _retry_after(response.headers))
+                return HttpAnswer(response.status, response.headers, content, retry_after_of(response.headers))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _named(error, written=payload is not None and payload.written) from None
 
@@ -195,8 +207,8 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
     return text[:MAX_RESPONSE]
 
 
-async def _read(stream: aiohttp.StreamReader) -> bytes:
-    """Read to the end. Raises ``_TooLarge``."""
+async def read_answer(stream: aiohttp.StreamReader) -> bytes:
+    """Read to the end. Raises ``aiohttp.ClientError``, for more than ``MAX_ANSWER`` octets too."""
     content = bytearray()
     while piece := await stream.readany():
         content += piece
@@ -205,8 +217,11 @@ async def _read(stream: aiohttp.StreamReader) -> bytes:
     return bytes(content)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, as a number or a date (RFC 9110 §10.2.3), or ``None``."""
+def retry_after_of(headers: Mapping[str, str], *, most: float = MAX_RETRY_AFTER) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, as a number or a date (RFC 9110 §10.2.3), or ``None``.
+
+    Never more than ``most``.
+    """
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
@@ -219,7 +234,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             return None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         seconds = (moment - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER) if math.isfinite(seconds) else None
+    return min(max(seconds, 0.0), most) if math.isfinite(seconds) else None
 
 
 def _named(error: Exception, *, written: bool) -> HttpError:
@@ -233,7 +248,7 @@ def _named(error: Exception, *, written: bool) -> HttpError:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             text, retryable, written = f"the server's certificate is not valid: {error.certificate_error}", False, False
-        case aiohttp.ClientConnectorDNSError() if isinstance(cause, _ClearTextRefused):
+        case aiohttp.ClientConnectorDNSError() if isinstance(cause, ClearTextRefused):
             text, retryable, written = "http is allowed to permitted networks only; use https", False, False
         case aiohttp.ClientConnectorDNSError() if isinstance(cause, BlockedAddress):
             text, retryable, written = "the provider's address is not allowed", False, False

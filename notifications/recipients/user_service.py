@@ -25,7 +25,7 @@ from notification_service.lib.masking import is_masked, mask
 from notification_service.lib.net import NetworkPolicy
 from notification_service.lib.redis import RedisUnavailable, attempt
 from notification_service.lib.scope import current_tenant_id
-from notifications.providers.http_client import MAX_ANSWER, GuardedConnector
+from notifications.providers.http_client import guarded_session, read_answer
 from notifications.recipients.models import UserService
 from notifications.recipients.people import RECEIVING, Person
 from notifications.recipients.user_fields import ALIASES, DEFAULTS, check_user
@@ -147,11 +147,9 @@ async def _ask(url: str, secret: str, user_ids: Collection[str]) -> tuple[dict[s
             except _Failed:
                 failures += 1
 
-    connector = GuardedConnector(policy, clear_text=url.startswith("http:"))
     headers = {"Authorization": f"Bearer {secret}", "Accept": "application/json", "User-Agent": "notification-service"}
-    jar, timeout = aiohttp.DummyCookieJar(), aiohttp.ClientTimeout(total=TIMEOUT)
-    async with aiohttp.ClientSession(
-        connector=connector, headers=headers, cookie_jar=jar, timeout=timeout, trust_env=False
+    async with guarded_session(
+        policy, clear_text=url.startswith("http:"), headers=headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT)
     ) as session:
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -168,12 +166,7 @@ async def _ask_one(session: aiohttp.ClientSession, url: str) -> _About:
                 return None
             if response.status != 200:
                 raise _Failed
-            body = bytearray()
-            while piece := await response.content.readany():
-                body += piece
-                if len(body) > MAX_ANSWER:
-                    raise _Failed
-            about = orjson.loads(body)
+            about = orjson.loads(await read_answer(response.content))
     except (aiohttp.ClientError, OSError, ValueError):
         raise _Failed from None
     if not isinstance(about, dict):

@@ -12,32 +12,33 @@ from django.utils import timezone
 
 from notification_service.lib.ids import id_time
 from notification_service.lib.scope import platform_scope
-from notifications.records.states import WAITING, Lane
+from notifications.records.states import WAITING_SQL, Lane
 
 #: Counting one tenant's lane stops here: whoever asks wants to know that it is many.
 COUNT_LIMIT: Final = 100_000
-_WAITING = ", ".join(f"'{status}'" for status in sorted(WAITING))
 
 # A loose index scan over (tenant, lane), then one look at the head of each: no row is read twice, and few at all.
 _BACKLOG: Final = f"""
 WITH RECURSIVE lanes AS (
-    (SELECT tenant_id, lane FROM notification_record WHERE status IN ({_WAITING}) ORDER BY tenant_id, lane LIMIT 1)
+    (SELECT tenant_id, lane FROM notification_record WHERE status IN ({WAITING_SQL}) ORDER BY tenant_id, lane LIMIT 1)
     UNION ALL
     SELECT next.* FROM lanes, LATERAL (
         SELECT r.tenant_id, r.lane FROM notification_record AS r
-        WHERE r.status IN ({_WAITING}) AND (r.tenant_id, r.lane) > (lanes.tenant_id, lanes.lane)
+        WHERE r.status IN ({WAITING_SQL}) AND (r.tenant_id, r.lane) > (lanes.tenant_id, lanes.lane)
         ORDER BY r.tenant_id, r.lane LIMIT 1
     ) AS next
 )
 SELECT lanes.lane, sum(counted.due), extract(epoch FROM now() - min(oldest.due_at))
 FROM lanes, LATERAL (
     SELECT r.due_at FROM notification_record AS r
-    WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({_WAITING}) AND r.due_at <= now()
+    WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({WAITING_SQL})
+        AND r.due_at <= now()
     ORDER BY r.due_at LIMIT 1
 ) AS oldest, LATERAL (
     SELECT count(*) AS due FROM (
         SELECT FROM notification_record AS r
-        WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({_WAITING}) AND r.due_at <= now()
+        WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({WAITING_SQL})
+            AND r.due_at <= now()
         LIMIT %s
     ) AS waiting
 ) AS counted

@@ -17,14 +17,13 @@ from django.utils import timezone
 from notification_service.lib.scope import current_tenant_id
 from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord, RecordEvent
-from notifications.records.states import WAITING, Lane, Status, sources
+from notifications.records.states import WAITING, WAITING_SQL, Lane, Status, sources
 from notifications.records.wake import wake_after_commit
 
 #: How many records one call moves when nothing is said.
 LIMIT: Final = 10_000
 #: Cancelled records that are in memory at a time.
 _ANNOUNCED: Final = 1_000
-_WAITING = ", ".join(f"'{status}'" for status in sorted(WAITING))
 _FAR = "interval '100 years'"
 _IS_HELD = "due_at > now() + interval '50 years'"
 
@@ -32,7 +31,7 @@ _IS_HELD = "due_at > now() + interval '50 years'"
 # rows, so nobody waits in a circle.
 _FOUND = f"""
 SELECT id FROM notification_record
-WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({_WAITING}) AND campaign_id = %(campaign)s
+WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({WAITING_SQL}) AND campaign_id = %(campaign)s
     AND (%(only)s::uuid[] IS NULL OR id = ANY (%(only)s)) AND {{held}}
 ORDER BY due_at LIMIT %(limit)s FOR UPDATE
 """

@@ -14,14 +14,13 @@ from django.utils import timezone
 from orjson import loads
 
 from notifications.records.models import RecordEvent
-from notifications.records.states import WAITING, Status, sources
+from notifications.records.states import WAITING, WAITING_SQL, Status, sources
 from tenants.callers import Mode
 
 #: After this many lost workers a record is taken for the cause and fails.
 LOST_LIMIT = 5
 #: Nobody is taken for lost in the first seconds after a start of the database.
 GRACE_SECONDS = 5
-_WAITING = ", ".join(f"'{status}'" for status in sorted(WAITING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ WHERE r.id = ANY (ARRAY(
             SELECT id, due_at,
                 CASE WHEN pg_column_size(content) > 8192 THEN octet_length(content::text) ELSE 0 END AS octets
             FROM notification_record
-            WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({_WAITING}) AND due_at <= now()
+            WHERE tenant_id = %(tenant)s AND lane = %(lane)s AND status IN ({WAITING_SQL}) AND due_at <= now()
             ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         ) AS locked WINDOW due AS (ORDER BY due_at, id)
     ) AS weighed WHERE place = 1 OR octets <= {_MOST_OCTETS}
@@ -159,17 +158,17 @@ def take_back(tenant_id: UUID, *, limit: int = 5000) -> list[tuple[UUID, str]]:
 # A loose index scan: one step per (tenant, lane) that waits, however many rows each has.
 _DUE_LANES = f"""
 WITH RECURSIVE lanes AS (
-    (SELECT tenant_id, lane FROM notification_record WHERE status IN ({_WAITING}) ORDER BY tenant_id, lane LIMIT 1)
+    (SELECT tenant_id, lane FROM notification_record WHERE status IN ({WAITING_SQL}) ORDER BY tenant_id, lane LIMIT 1)
     UNION ALL
     SELECT next.* FROM lanes, LATERAL (
         SELECT r.tenant_id, r.lane FROM notification_record AS r
-        WHERE r.status IN ({_WAITING}) AND (r.tenant_id, r.lane) > (lanes.tenant_id, lanes.lane)
+        WHERE r.status IN ({WAITING_SQL}) AND (r.tenant_id, r.lane) > (lanes.tenant_id, lanes.lane)
         ORDER BY r.tenant_id, r.lane LIMIT 1
     ) AS next
 )
 SELECT tenant_id, lane FROM lanes WHERE EXISTS (
     SELECT FROM notification_record AS r
-    WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({_WAITING}) AND r.due_at <= now()
+    WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({WAITING_SQL}) AND r.due_at <= now()
 )
 """
 
@@ -189,7 +188,7 @@ def release_held(tenant_id: UUID, channel: str) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE notification_record SET due_at = now() WHERE tenant_id = %s AND channel = %s"
-            f" AND status IN ({_WAITING}) AND due_at > now() AND (failure_reason = 'auth_error'"
+            f" AND status IN ({WAITING_SQL}) AND due_at > now() AND (failure_reason = 'auth_error'"
             " OR (status = 'pending' AND failure_reason = 'provider_error')) RETURNING lane",
             [tenant_id, channel],
         )

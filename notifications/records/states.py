@@ -67,6 +67,8 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
 FINAL: Final = frozenset(status for status, onward in TRANSITIONS.items() if not onward)
 #: Statuses in which a record waits to be claimed.
 WAITING: Final = frozenset(status for status, onward in TRANSITIONS.items() if Status.SENDING in onward)
+#: The same inside of a statement's ``IN (…)``, as the partial indexes have it.
+WAITING_SQL: Final = ", ".join(f"'{status}'" for status in sorted(WAITING))
 #: Statuses in which the tenant may still change the words.
 EDITABLE: Final = frozenset({Status.PENDING, Status.SCHEDULED})
 

@@ -6,19 +6,16 @@ answer is read than is kept.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
 from django.conf import settings
 
 from notification_service.lib.net import BlockedAddress, NetworkPolicy
-from notifications.providers.http_client import GuardedConnector
+from notifications.providers.http_client import ClearTextRefused, guarded_session, retry_after_of
 from notifications.webhooks.models import MAX_RESPONSE
 
 #: Longest pause that a receiver can ask for, in seconds.
@@ -53,7 +50,7 @@ class WebhookClient:
         try:
             session = self._session(url.startswith("http:"))
             async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                status, retry_after = response.status, _retry_after(response.headers)
+                status, retry_after = response.status, retry_after_of(response.headers, most=MAX_RETRY_AFTER)
                 text = await _read(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(None, error=_words(error), seconds=time.monotonic() - begun)
@@ -73,12 +70,7 @@ class WebhookClient:
         if session is None:
             policy = NetworkPolicy.parse(settings.OUTBOUND_ALLOWED_NETWORKS)
             timeout = aiohttp.ClientTimeout(total=settings.WEBHOOK_TIMEOUT_SECONDS, sock_connect=5)
-            session = self._sessions[clear_text] = aiohttp.ClientSession(
-                connector=GuardedConnector(policy, clear_text=clear_text),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=timeout,
-                trust_env=False,
-            )
+            session = self._sessions[clear_text] = guarded_session(policy, clear_text=clear_text, timeout=timeout)
         return session
 
 
@@ -94,21 +86,6 @@ async def _read(response: aiohttp.ClientResponse) -> str:
     return bytes(found[:MAX_RESPONSE]).decode("utf-8", "ignore").replace("\x00", "")
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, as a number or a date (RFC 9110 §10.2.3), or None."""
-    value = headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = (moment - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER) if math.isfinite(seconds) else None
-
-
 def _words(error: Exception) -> str:
     """Say what went wrong, without what it is that may not be reached."""
     cause = getattr(error, "os_error", None) or error.__cause__
@@ -117,7 +94,7 @@ def _words(error: Exception) -> str:
             return f"the server's certificate is not valid: {error.certificate_error}"[:500]
         case aiohttp.ClientConnectorDNSError() if isinstance(cause, BlockedAddress):
             return "the address is not allowed: it is not public"
-        case aiohttp.ClientConnectorDNSError() if type(cause).__name__ == "_ClearTextRefused":
+        case aiohttp.ClientConnectorDNSError() if isinstance(cause, ClearTextRefused):
             return "http is allowed to permitted networks only; use https"
         case aiohttp.ClientConnectorDNSError():
             return "the host name does not resolve"
