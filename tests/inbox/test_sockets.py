@@ -362,6 +362,7 @@ class TestWhatEndsASocket:
             await shouting
             await in_thread(put, ada.tenant_id, me)
             await quick.until(1)
+            await quick.socket.close()
 
         asyncio.run(scenario())
         key = f"tenant:{ada.tenant_id}:sockets"
