@@ -285,6 +285,8 @@ EVENT_RETENTION_DAYS: int = env.int("EVENT_RETENTION_DAYS", default=90)
 EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", default=10 * 1024 * 1024)
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
+# Where `make up` describes its demo. With it, and in development alone, /demo/ lets two demo people in without a password.
+DEMO_FILE: str = env.str("DEMO_FILE", default="") if DEBUG else ""
 
 # --- Inbox and live sockets ---------------------------------------------------------------------------------------
 # Snoozes and lives of messages end at most so many seconds late in inboxes that nobody looks at.
