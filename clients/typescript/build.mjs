@@ -16,7 +16,7 @@ const options = {
   absWorkingDir: HERE,
   bundle: true,
   format: "esm",
-  target: ["es2020", "chrome90", "firefox90", "safari15"],
+  target: ["chrome90", "firefox90", "safari15"],
   charset: "utf8",
   logLevel: "warning",
 };

@@ -4,6 +4,8 @@ import type { Frame } from "./connection.js";
 
 export interface OutboxOptions {
   api: Api;
+  /** Whether there is a connection. */
+  isOpen(): boolean;
   /** Send a command over the socket; resolves with its answer. Rejects with `ApiError` (status 0: no connection). */
   ask(frame: Frame): Promise<Frame>;
   onChange(conversationId: string): void;
@@ -76,7 +78,7 @@ export class Outbox {
     if (this.#busy.has(conversationId)) return;
     this.#busy.add(conversationId);
     try {
-      for (let next = this.#next(conversationId); next; next = this.#next(conversationId)) {
+      for (let next = this.#next(conversationId); next && this.#options.isOpen(); next = this.#next(conversationId)) {
         if (!(await this.#sendOne(next))) return;
       }
     } finally {
