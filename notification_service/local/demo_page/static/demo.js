@@ -167,6 +167,7 @@ function wire(seats) {
     receiver.chat.send(id, { text: SAYINGS[said++ % SAYINGS.length] });
     say(`${receiver.person.name} wrote to ${sender.person.name}.`);
   });
+  form.inert = false;
   wireTheme(seats);
 }
 
