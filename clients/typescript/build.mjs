@@ -16,12 +16,12 @@ const options = {
   absWorkingDir: HERE,
   bundle: true,
   format: "esm",
-  target: ["chrome90", "firefox90", "safari15"],
+  target: ["chrome111", "firefox113", "safari16.4"],
   charset: "utf8",
   logLevel: "warning",
 };
 
-/** Each directory of src/ with an index.ts becomes dist/notification-<name>.js, which needs nothing else. */
+/** Each directory of src/ with an index.ts becomes dist/notification-<name>.js. */
 async function buildInto(directory) {
   const rooms = readdirSync(join(HERE, "src")).filter((name) => existsSync(join(HERE, "src", name, "index.ts")));
   await build({
@@ -29,7 +29,7 @@ async function buildInto(directory) {
     entryPoints: Object.fromEntries(rooms.map((name) => [`notification-${name}`, `src/${name}/index.ts`])),
     outdir: directory,
     minify: true,
-    plugins: [minifiedStyles],
+    plugins: [minifiedStyles, sharedClient],
   });
   const compiler = join(HERE, "node_modules", "typescript", "bin", "tsc");
   const declarations = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", join(directory, "types")];
@@ -43,6 +43,18 @@ const minifiedStyles = {
     bundler.onLoad({ filter: /\.css$/ }, async ({ path }) => {
       const { outputFiles } = await build({ ...options, entryPoints: [path], minify: true, write: false, bundle: false });
       return { contents: outputFiles[0].text.trim(), loader: "text" };
+    });
+  },
+};
+
+/** The components import the client's file, so that a page loads it once, and they can share a client. */
+const sharedClient = {
+  name: "shared-client",
+  setup(bundler) {
+    bundler.onResolve({ filter: /\/client\// }, ({ path, kind, importer }) => {
+      if (kind === "entry-point" || /[\\/]client[\\/][^\\/]*$/.test(importer)) return undefined;
+      if (path.endsWith("/client/index.js")) return { path: "./notification-client.js", external: true };
+      return { errors: [{ text: `import ${path} from ../client/index.js` }] };
     });
   },
 };

@@ -40,7 +40,8 @@ def _caller(tenant: Tenant, user: User, role: str) -> Caller:
         tenant_id=tenant.id,
         actor_type="user",
         actor_id=str(user.id),
-        actor_label=user.name,
+        actor_label=user.email,
+        name=user.name,
         role=role,
         permissions=permissions_of_role(role),
     )

@@ -173,7 +173,7 @@ export class Connection {
   #lost(code: number, reason: string): void {
     this.#drop();
     if (FINAL.has(code)) return this.#end("refused", reason);
-    if (code === NOT_AUTHENTICATED) return void this.#authenticateAgain(reason);
+    if (code === NOT_AUTHENTICATED && !reason.startsWith("ticket_")) return void this.#authenticateAgain(reason);
     this.#retry(reason, code === TOO_MANY ? waitIn(reason) * 1000 : 0);
   }
 

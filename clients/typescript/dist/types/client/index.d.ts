@@ -1,5 +1,0 @@
-export { Api, ApiError, type ApiOptions, type RequestOptions, type TokenSource } from "./api.js";
-export { Connection, type ConnectionOptions, type ConnectionStatus, type Frame } from "./connection.js";
-export { ChatClient, type ChatClientOptions, type ChatEvents } from "./chat.js";
-export { ChatLog } from "./chat-log.js";
-export type * from "./chat-types.js";
