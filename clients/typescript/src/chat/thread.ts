@@ -27,6 +27,8 @@ export class ThreadView implements Actions {
   readonly #drawn = new Map<string, { signature: string; element: HTMLElement; shown?: Shown }>();
   readonly #seen: IntersectionObserver;
   readonly #resized: ResizeObserver;
+  /** Number of the first message that is drawn. */
+  #oldest = 0;
   #isSeen = false;
   #isAtEnd = true;
   #isLoading = false;
@@ -157,15 +159,14 @@ export class ThreadView implements Actions {
     const log = client.log(this.id);
     const focused = this.#focusedAction();
     const oldHeight = this.#log.scrollHeight;
-    const oldFirst = this.#items.firstElementChild;
+    const oldest = log.messages[0]?.seq ?? 0;
     const entries = grouped(this.context, this.id, this.#freshFrom);
     const keys = new Set(entries.map((each) => each.key));
     for (const key of this.#drawn.keys()) if (!keys.has(key)) this.#drawn.delete(key);
     arrange(this.#items, entries.map((each) => this.#draw(each)));
     if (this.#isAtEnd) this.#scrollToEnd();
-    else if (oldFirst?.isConnected && oldFirst !== this.#items.firstElementChild) {
-      this.#log.scrollTop += this.#log.scrollHeight - oldHeight; // what was looked at stays where it is
-    }
+    else if (oldest < this.#oldest) this.#log.scrollTop += this.#log.scrollHeight - oldHeight; // it stays where it is
+    this.#oldest = oldest;
     setAttribute(this.#older, "hidden", !log.hasOlder);
     this.#restore(focused);
     this.#renderLatest();
@@ -294,12 +295,12 @@ export class ThreadView implements Actions {
 
   #offerTools(target: EventTarget | null): void {
     const article = target instanceof Element ? target.closest<HTMLElement>("article") : null;
-    if (!article || this.#tools?.parentElement === article) return;
+    if (!article || (this.#tools && article.contains(this.#tools))) return;
     if (this.#tools?.matches(":focus-within") && !article.matches(":focus-within")) return;
     this.#removeTools();
     const drawn = [...this.#drawn.values()].find((each) => each.element === article);
     this.#tools = drawn?.shown && drawTools(this.context, drawn.shown, this);
-    if (this.#tools) article.append(this.#tools);
+    if (this.#tools) article.querySelector(".stack")?.append(this.#tools);
   }
 
   #removeTools(): void {

@@ -132,7 +132,7 @@ export class NotificationInbox extends Base {
 
   #end(): void {
     for (const end of this.#ends.splice(0)) end();
-    clearTimeout(this.#patience as number);
+    this.#endPatience();
     this.#popover?.close();
     this.#inbox?.end();
     this.#view?.element.remove();
@@ -237,12 +237,19 @@ export class NotificationInbox extends Base {
   /** Say what is wrong with the connection, once it has been wrong for a while. */
   #statusIs(event: StatusEvent): void {
     this.#tell("notification-status", event);
-    clearTimeout(this.#patience as number);
     const { status } = event;
     const view = this.#view;
-    if (status === "open" || status === "idle") view?.showStatus("");
-    else if (status === "refused" || status === "unauthenticated") view?.showStatus(status);
-    else this.#patience = setTimeout(() => view?.showStatus(navigator.onLine ? "reconnecting" : "offline"), PATIENCE);
+    if (status === "connecting" || status === "waiting") {
+      this.#patience ??= setTimeout(() => view?.showStatus(navigator.onLine ? "reconnecting" : "offline"), PATIENCE);
+      return;
+    }
+    this.#endPatience();
+    view?.showStatus(status === "refused" || status === "unauthenticated" ? status : "");
+  }
+
+  #endPatience(): void {
+    clearTimeout(this.#patience as number);
+    this.#patience = undefined;
   }
 
   #arrived(message: MessageFrame): void {
