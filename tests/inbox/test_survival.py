@@ -17,7 +17,8 @@ from notifications.inbox.socket.threads import in_thread
 from tenants.models import Role, Tenant
 from tenants.tokens import issue_access_token
 from tests.conftest import Persona
-from tests.inbox.conftest import Client, LiveServer, open_client, put
+from tests.inbox.clients import Client, open_client, play
+from tests.inbox.conftest import LiveServer, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live"), pytest.mark.timeout(240)]
 
@@ -65,7 +66,7 @@ def test_a_killed_server_loses_nothing_for_anybody(
         await asyncio.gather(*(client.socket.close() for client in again))
 
     try:
-        asyncio.run(scenario())
+        play(scenario())
     finally:
         victim.stop()
 
@@ -116,7 +117,7 @@ def test_redis_restarted_with_nothing_kept(
         (tmp_path / "server").mkdir()
         other = LiveServer(tmp_path / "server", REDIS_URL=own.url)
         try:
-            asyncio.run(scenario(other))
+            play(scenario(other))
         finally:
             other.stop(signal.SIGKILL)
     finally:
