@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,48 +23,59 @@ from tests.inbox.conftest import LiveServer, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live"), pytest.mark.timeout(240)]
 
-PEOPLE, DEVICES = 40, 5
+PEOPLE, DEVICES = 400, 5
+#: How many clients come at the same moment: whoever lost their server waits a little, each a different while.
+TOGETHER = 100
+#: Descriptors that the clients, and the server, need besides those of the sockets.
+SPARE_FILES = 500
 
 
+@pytest.fixture
+def _enough_files() -> Iterator[None]:
+    """Let this process, and the server that it starts, open as many sockets as it takes."""
+    needed = PEOPLE * DEVICES + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("_enough_files")
 def test_a_killed_server_loses_nothing_for_anybody(
     server: LiveServer, make_persona: Callable[..., Persona], tenant: Tenant, tmp_path: Path
 ) -> None:
-    """200 sockets; messages before, while it is down, and after."""
+    """2,000 sockets; messages before, while it is down, and after."""
     personas = [make_persona(tenant, Role.EMPLOYEE, f"p{number}@acme.example") for number in range(PEOPLE)]
     tokens = [issue_access_token(each.user, tenant, Role.EMPLOYEE) for each in personas]
     ids = [str(each.user.id) for each in personas]
-    victim = LiveServer(tmp_path, LIVE_SOCKETS_PER_USER=str(DEVICES * 3))
-
-    async def devices() -> list[Client]:
-        return [
-            client
-            for token in tokens
-            for client in await asyncio.gather(*(open_client(victim, token) for _ in range(DEVICES)))
-        ]
-
-    async def reconnect(client: Client, token: str) -> Client:
-        again = await open_client(victim, token, epoch=client.epoch, seq=client.seq)
-        again.got = client.got + again.got
-        return again
+    victim = LiveServer(tmp_path, LIVE_SOCKETS_PER_USER=str(DEVICES * 3), LIVE_HEARTBEAT_SECONDS="10")
 
     async def scenario() -> None:
-        clients = await devices()
+        turn = asyncio.Semaphore(TOGETHER)
+
+        async def come(token: str, before: Client | None = None) -> Client:
+            position = {"epoch": before.epoch, "seq": before.seq} if before else {}
+            async with turn:
+                client = await open_client(victim, token, compression=None, **position)
+            client.got = before.got + client.got if before else client.got
+            return client
+
+        clients = await asyncio.gather(*(come(token) for token in tokens for _ in range(DEVICES)))
         assert len(clients) == PEOPLE * DEVICES
         await in_thread(put, tenant.id, *ids * 2)
-        await asyncio.gather(*(client.until(2) for client in clients[::2]))  # the others have not read them yet
-        await in_thread(put, tenant.id, *ids)  # nobody has: the server dies with these in its buffers
+        await asyncio.gather(*(client.until(2, seconds=60) for client in clients[::2]))  # the others are not so far yet
+        await in_thread(put, tenant.id, *ids)  # nobody has them: the server dies with these in its buffers
         await in_thread(victim.stop, signal.SIGKILL)
         await in_thread(put, tenant.id, *ids * 3)
         await in_thread(victim.start)
-        again = await asyncio.gather(
-            *(reconnect(client, tokens[place // DEVICES]) for place, client in enumerate(clients))
-        )
+        again = await asyncio.gather(*(come(tokens[place // DEVICES], client) for place, client in enumerate(clients)))
         await in_thread(put, tenant.id, *ids)
         await asyncio.gather(*(client.until(7, seconds=60) for client in again))
         for client in again:
             assert [frame["seq"] for frame in client.got] == [1, 2, 3, 4, 5, 6, 7]
+            assert len({frame["id"] for frame in client.got}) == 7
             assert client.unread == 7
-        await asyncio.gather(*(client.socket.close() for client in again))
 
     try:
         play(scenario())
