@@ -6,19 +6,26 @@ import asyncio
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
+from websockets.exceptions import ConnectionClosed
 
 from notification_service.lib import redis as redis_library
+from notification_service.lib.scope import tenant_scope
 from notification_service.local.ports import free_ports
 from notification_service.local.redis import EmbeddedRedis
+from notifications.inbox import replay, services, tasks
 from notifications.inbox.socket.threads import in_thread
+from tenants.issuers import LEEWAY
 from tenants.models import Role, Tenant
 from tenants.tokens import issue_access_token
 from tests.conftest import Persona
-from tests.inbox.clients import Client, open_client, play
+from tests.inbox.clients import Client, open_client, play, refused
 from tests.inbox.conftest import LiveServer, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live"), pytest.mark.timeout(240)]
@@ -134,3 +141,60 @@ def test_redis_restarted_with_nothing_kept(
             other.stop(signal.SIGKILL)
     finally:
         use(before)
+
+
+def test_a_laptop_that_slept_for_two_hours(
+    server: LiveServer, make_persona: Callable[..., Persona], tenant: Tenant
+) -> None:
+    """It says nothing and reads nothing, and its token runs out; it comes back with a new one and misses nothing."""
+    ada = make_persona(tenant, Role.EMPLOYEE)
+    me = str(ada.user.id)
+
+    def token(**more: timedelta) -> str:
+        return issue_access_token(ada.user, tenant, Role.EMPLOYEE, **more)
+
+    def read(message: UUID) -> None:
+        with tenant_scope(tenant.id):
+            services.mark_read(me, ids=[message])
+
+    async def scenario() -> None:
+        old = token(lifetime=timedelta(seconds=6 - LEEWAY))
+        laptop, phone = await open_client(server, old), await open_client(server, token())
+        (first,) = await in_thread(put, tenant.id, me)
+        await laptop.until(1)
+        await laptop.next("ping")
+        await laptop.fall_silent()
+        await in_thread(put, tenant.id, *[me] * 150)
+        await in_thread(read, first)
+        await in_thread(put, tenant.id, *[me] * 148)
+        await phone.until(300)
+        with pytest.raises(ConnectionClosed):  # what it finds when it wakes
+            await asyncio.wait_for(drained(laptop), 30)
+        assert laptop.socket.close_code in (4401, 4408)
+        code, _ = await refused(server, f"/ws/notifications/?token={old}")
+        assert code == 4401
+        again = await open_client(server, token(), epoch=laptop.epoch, seq=laptop.seq)
+        assert [frame["seq"] for frame in again.got] == list(range(2, 301))
+        assert [frame.get("id") for frame in again.got] == [frame.get("id") for frame in phone.got[1:]]
+
+    play(scenario())
+
+
+def test_what_was_missed_in_two_hours_is_still_there(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Housekeeping, two hours later, leaves what somebody who slept has to resume."""
+    with tenant_scope(tenant.id):
+        (message,) = put(tenant.id, "ada")
+        services.mark_read("ada", ids=[message])
+        services.delete("ada", ids=[message])
+    later = timezone.now() + timedelta(hours=2)
+    monkeypatch.setattr(tasks.timezone, "now", lambda: later)
+    tasks.housekeep()
+    frames = replay.frames_between(tenant.id, "ada", 0, 3)
+    assert frames is not None
+    assert [seq for seq, _ in frames] == [1, 2, 3]
+
+
+async def drained(client: Client) -> None:
+    """Read what a connection holds, up to its end."""
+    while True:
+        await client.socket.recv()
