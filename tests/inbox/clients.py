@@ -9,10 +9,12 @@ from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from jsonschema import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.inbox.conftest import LiveServer
+from tests.inbox.protocol import check
 
 T = TypeVar("T")
 
@@ -33,7 +35,8 @@ def play(scenario: Coroutine[Any, Any, T]) -> T:
 
 async def connected(address: str, **more: Any) -> ClientConnection:
     """Open a socket, in a scenario that is played."""
-    socket = await connect(address, open_timeout=30, **more)
+    # Without a limit to what waits here: who does not read would not hear that the socket is closed either.
+    socket = await connect(address, open_timeout=30, close_timeout=5, max_queue=None, **more)
     _open.get().push_async_callback(socket.close)
     return socket
 
@@ -41,7 +44,7 @@ async def connected(address: str, **more: Any) -> ClientConnection:
 class Client:
     """A client that does as the protocol says: it keeps its position, and takes nothing that does not follow it.
 
-    Pings are answered at once, also while the test does something else.
+    Pings are answered at once, also while the test does something else. Each frame must be as the document says.
     """
 
     def __init__(self, socket: ClientConnection, epoch: str = "", seq: int | None = None) -> None:
@@ -49,17 +52,19 @@ class Client:
         self.epoch, self.seq = epoch, seq
         self.got: list[dict[str, Any]] = []
         self.unread = -1
-        self._frames: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._frames: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
         self._listening = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        with suppress(ConnectionClosed):
+        try:
             while True:
                 frame = json.loads(await self.socket.recv())
+                check("notifications", frame)
                 if frame["type"] == "ping":
                     await self.send(type="pong")
                 self._frames.put_nowait(frame)
-        self._frames.put_nowait(None)
+        except (ConnectionClosed, ValidationError) as error:
+            self._frames.put_nowait(error)
 
     async def fall_silent(self) -> None:
         """Do nothing more, and leave what comes to others."""
@@ -76,10 +81,9 @@ class Client:
 
     async def _read(self) -> dict[str, Any]:
         frame = await self._frames.get()
-        if frame is None:
-            self._frames.put_nowait(None)
-            await self.socket.recv()  # says how it was closed
-            raise AssertionError("open after all")
+        if isinstance(frame, Exception):
+            self._frames.put_nowait(frame)
+            raise frame
         if frame["type"] in ("resync", "resumed") or (frame["type"] == "hello" and self.seq is None):
             self.epoch, self.seq = frame["epoch"], frame["seq"]
         elif frame["type"] in ("notification", "broadcast", "read", "updated", "removed"):

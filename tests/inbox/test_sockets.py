@@ -346,7 +346,7 @@ class TestWhatEndsASocket:
     def test_its_reader_is_too_slow(self, server: LiveServer, ada: Persona) -> None:
         """Somebody who reads nothing costs bounded memory, holds up nobody, and is really gone in the end."""
         token, me = token_of(ada), id_of(ada)
-        big = {"type": "note", "text": "x" * 100_000}
+        big = {"type": "progress", "kind": "campaign", "id": str(uuid4()), "detail": "x" * 100_000}
 
         def shout() -> None:
             for _ in range(200):
@@ -359,7 +359,7 @@ class TestWhatEndsASocket:
                 await in_thread(wait_until, lambda: open_sockets(ada) == 2, SECONDS)
                 shouting = asyncio.ensure_future(in_thread(shout))
                 for _ in range(200):
-                    await quick.next("note")
+                    await quick.next("progress")
                 await shouting
                 await in_thread(put, ada.tenant_id, me)
                 await quick.until(1)
@@ -376,7 +376,7 @@ class TestTopics:
         boss, employee = issue_access_token(admin.user, admin.tenant, Role.ADMIN), token_of(ada)
 
         def tell() -> None:
-            live.publish_to_tenant_admins(admin.tenant_id, {"kind": "csv_job", "id": "7", "done": 5, "total": 9})
+            live.publish_to_tenant_admins(admin.tenant_id, {"kind": "csv_job", "id": str(uuid4()), "done": 5, "total": 9})
 
         async def scenario() -> None:
             client = await open_client(server, boss)
@@ -444,7 +444,7 @@ def test_a_server_that_is_told_to_end_waits_for_no_reader(server: LiveServer, ad
     with deaf_client(other, token) as deaf:
         wait_until(lambda: open_sockets(ada) == 1, SECONDS)
         for _ in range(40):
-            live.publish_to_user(ada.tenant_id, me, {"type": "note", "text": "x" * 100_000})
+            live.publish_to_user(ada.tenant_id, me, {"type": "progress", "detail": "x" * 100_000})
         assert is_held(other, deaf)
         begin = time.monotonic()
         other.stop()
@@ -468,5 +468,9 @@ def test_unknown_commands_and_bad_fields_are_named(server: LiveServer, ada: Pers
             assert (list(answer["errors"]), answer["ref"]) == ([field], "r")
         await client.send(type="ping", ref="p")
         assert (await client.next("pong"))["ref"] == "p"
+        await in_thread(put, ada.tenant_id, id_of(ada))
+        await client.send(type="unread_count", ref="u")
+        counted = await client.next("unread_count")
+        assert (counted["unread"], counted["ref"]) == (1, "u")
 
     play(scenario())
