@@ -7,12 +7,16 @@ import json
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from jsonschema import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from notification_service.lib.redis import attempt
+from tenants.models import Role
+from tenants.tokens import issue_access_token
+from tests.conftest import Persona
 from tests.inbox.conftest import LiveServer
 from tests.inbox.protocol import check
 
@@ -135,3 +139,17 @@ async def open_client(
 async def refused(server: LiveServer, path: str, **more: Any) -> tuple[int, str]:
     """Connect and be turned away; return code and reason."""
     return await Client(await connected(server.address(path), **more)).closed()
+
+
+def token_of(persona: Persona, **more: Any) -> str:
+    return issue_access_token(persona.user, persona.tenant, Role.EMPLOYEE, **more)
+
+
+def id_of(persona: Persona) -> str:
+    return str(persona.user.id)
+
+
+def open_sockets(persona: Persona) -> int:
+    """How many sockets the service counts in a person's tenant."""
+    key = f"tenant:{persona.tenant_id}:sockets"
+    return attempt(lambda redis: cast("int", redis.zcard(key)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("
 
 
 Open = Callable[[Persona], Awaitable[Client]]
-Scenario = Callable[[Open], Awaitable[None]]
+Scenario = Callable[[Open], Coroutine[Any, Any, None]]
 Play = Callable[[Scenario], None]
 
 
