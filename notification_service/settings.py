@@ -249,6 +249,10 @@ AMQP_EXCHANGE: str = env.str("AMQP_EXCHANGE", default="events")
 AMQP_BATCH: int = env.int("AMQP_BATCH", default=500)
 # Path of the broker's certificate authority, PEM; empty: those of the system.
 AMQP_SSL_CA: str = env.str("AMQP_SSL_CA", default="")
+# Where schemas are of messages in the wire format of a schema registry; empty: such messages become dead letters.
+SCHEMA_REGISTRY_URL: str = env.str("SCHEMA_REGISTRY_URL", default="")
+SCHEMA_REGISTRY_USERNAME: str = env.str("SCHEMA_REGISTRY_USERNAME", default="")
+SCHEMA_REGISTRY_PASSWORD: str = env.str("SCHEMA_REGISTRY_PASSWORD", default="")
 # How many events deep notifications of ours may lead to each other.
 EVENT_MAX_DEPTH: int = env.int("EVENT_MAX_DEPTH", default=5)
 # Days after which events and dead letters are forgotten; 0 keeps them.
