@@ -27,6 +27,7 @@ from notifications.events import lag, outbox
 from notifications.events.dead_letters import BadPayload, Letter, bury, understood
 from notifications.events.intake import accept_events
 from notifications.events.kafka import make_consumer
+from notifications.events.received import Received
 from notifications.events.shapes import NewEvent
 
 log = structlog.get_logger(__name__)
@@ -190,7 +191,7 @@ def _store_and_let_go(messages: Sequence[Message]) -> Counter[str]:
         connections.close_all()  # back to the pool, which looks at it before it is used again
 
 
-def store(messages: Sequence[Message]) -> Counter[str]:
+def store(messages: Sequence[Received]) -> Counter[str]:
     """Write what a batch holds, in one transaction; return how many events were ``new``, ``duplicate`` and ``dead``.
 
     If the batch is refused, its halves are tried: what is refused alone is buried. Raises the database's
@@ -211,7 +212,7 @@ def store(messages: Sequence[Message]) -> Counter[str]:
         return Counter(dead=1)
 
 
-def _store_together(messages: Sequence[Message]) -> Counter[str]:
+def _store_together(messages: Sequence[Received]) -> Counter[str]:
     letters: list[Letter] = []
     by_tenant: dict[UUID, list[NewEvent]] = {}
     for message in messages:
@@ -235,7 +236,7 @@ def _store_together(messages: Sequence[Message]) -> Counter[str]:
     return counts
 
 
-def place_of(message: Message) -> tuple[str, int, int]:
+def place_of(message: Received) -> tuple[str, int, int]:
     """Return topic, partition and offset of a message that was read (the client's types allow that it has none)."""
     return message.topic() or "", message.partition() or 0, message.offset() or 0
 
@@ -249,11 +250,11 @@ def place_id(topic: str, partition: int, offset: int, milliseconds: int) -> UUID
     return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
 
 
-def _id_of(message: Message) -> UUID:
+def _id_of(message: Received) -> UUID:
     return place_id(*place_of(message), message.timestamp()[1])
 
 
-def _letter(message: Message, code: str, reason: str, tenant_id: UUID | None = None) -> Letter:
+def _letter(message: Received, code: str, reason: str, tenant_id: UUID | None = None) -> Letter:
     key = (message.key() or b"").decode("utf-8", "replace")
     return Letter(
         *place_of(message),
@@ -266,7 +267,7 @@ def _letter(message: Message, code: str, reason: str, tenant_id: UUID | None = N
     )
 
 
-def _tenant_of(message: Message) -> UUID | None:
+def _tenant_of(message: Received) -> UUID | None:
     try:
         return understood(message.value(), source=place_of(message)[0])[0]
     except ServiceError as error:
