@@ -83,6 +83,9 @@ def local_services(setup: LocalSetup) -> list[Service]:
         if environment.get("KAFKA_BOOTSTRAP_SERVERS")
         else []
     )
+    if environment.get("AMQP_URL"):
+        reads_queues = ("manage.py", "consume_events", "--source", "amqp")
+        consumers.append(python("consumer-amqp", *reads_queues, needs=("seed", "sandbox"), settle=2.0))
     return [
         *servers,
         python("sandbox", "-m", "sandbox", *place, needs=(), ready=sandbox_answers),
