@@ -16,7 +16,7 @@ from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.events.models import Event, Rule, Step, Throttle
 from notifications.events.processing import process_turn
 from notifications.events.rules import schedule, steps
-from notifications.events.rules.matching import forget_rules
+from notifications.events.rules.matching import rules_changed
 from notifications.events.tasks import housekeep, process, sweep
 from notifications.records.models import NotificationRecord
 from tests.conftest import Persona
@@ -377,7 +377,7 @@ def test_a_hundred_rules_over_five_hundred_events_take_few_queries(
             version.pk, version.rule_id = new_id(), original.pk
             version._state.adding = True
             version.save()
-    forget_rules(sender.tenant_id)
+    rules_changed(sender.tenant_id)
     batch = [{**TRANSACTION, "payload": {**TRANSACTION["payload"], "amount": 5}} for _ in range(200)]
     assert sender.client.post(f"{EVENTS}/batch", batch).json()["accepted"] == 200
     with django_assert_max_num_queries(30):

@@ -22,9 +22,9 @@ from notifications.events.rules.matching import (
     ActiveRule,
     add_for,
     by_rules,
-    forget_rules,
     made_ready,
     named_targets,
+    rules_changed,
 )
 from notifications.events.rules.models import Rule, RuleVersion, Step
 from notifications.events.rules.schedule import next_run, zone_of
@@ -91,7 +91,7 @@ def delete_rule(caller: Caller, rule_id: UUID) -> None:
     rule = get_rule(rule_id)
     audit.record(caller, "rule.deleted", "rule", rule.id, name=rule.name)
     rule.delete()
-    forget_rules(caller.required_tenant_id())
+    rules_changed(caller.required_tenant_id())
 
 
 def get_rule(rule_id: UUID, *, lock: bool = False) -> Rule:
@@ -186,7 +186,7 @@ def _save(caller: Caller, rule: Rule, definition: Definition) -> None:
             definition=_as_json(definition),
             created_by=caller.actor_label[:255],
         )
-    forget_rules(rule.tenant_id)
+    rules_changed(rule.tenant_id)
 
 
 def _next_run(rule: Rule, definition: Definition) -> datetime | None:
