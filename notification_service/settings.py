@@ -264,6 +264,8 @@ EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", defaul
 # Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
+# Where `make up` describes its demo. With it, and in development alone, /demo/ lets two demo people in unasked.
+DEMO_FILE: str = env.str("DEMO_FILE", default="") if DEBUG else ""
 
 # --- Inbox and live sockets ---------------------------------------------------------------------------------------
 # Snoozes and lives of messages end at most so many seconds late in inboxes that nobody looks at.

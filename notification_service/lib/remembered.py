@@ -22,7 +22,7 @@ from notification_service.lib.redis import RedisUnavailable, attempt
 T = TypeVar("T")
 
 #: How long the number is believed, in seconds: less than a change takes to be answered and followed by a request.
-_LOOK_EVERY: Final = 0.002
+_LOOK_EVERY: Final = 0.005
 
 
 class Remembered(Generic[T]):

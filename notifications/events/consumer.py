@@ -10,7 +10,6 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event as Flag
 from typing import Any, Final
 from uuid import UUID
@@ -18,7 +17,7 @@ from uuid import UUID
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from notification_service.lib.errors import ServiceError
 from notification_service.lib.heartbeat import beat
@@ -29,6 +28,7 @@ from notifications.events.intake import accept_events
 from notifications.events.kafka import make_consumer
 from notifications.events.received import Received
 from notifications.events.shapes import NewEvent
+from notifications.events.writers import Place, Writers
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +37,8 @@ PART: Final = "consumer"
 _PATIENCE: Final = 1.0
 #: How long a batch that has begun waits for more, in seconds.
 _GATHER: Final = 0.02
-_LONGEST_PAUSE: Final = 15.0
-_HALVES: Final = 2
-_WORTH_HALVING: Final = 100
-
-_Read = tuple[Message, UUID, NewEvent]
+#: While one waits for the database, the other computes; more would only wait for each other.
+_WRITERS: Final = 2
 
 
 class EventConsumer:
@@ -51,124 +48,133 @@ class EventConsumer:
         self._topics = list(topics)
         self._batch = batch or settings.KAFKA_BATCH
         self._consumer: Consumer = make_consumer(**config)
+        self._writers = Writers(lambda messages: store(messages), count=_WRITERS, most=self._batch)
         self._stop = Flag()
+        self._owned: set[Place] = set()
+        self._ends: dict[Place, int] = {}
         self._paused = False
         self._told_at = 0.0
-        self._pool = ThreadPoolExecutor(_HALVES, thread_name_prefix="store")
 
     def stop(self) -> None:
-        """Finish the batch at hand and leave the group. May be called from a signal handler."""
+        """Finish the batches in hand and leave the group. May be called from a signal handler."""
         self._stop.set()
 
     def run(self) -> None:
         """Read until ``stop``. Raises ``KafkaException`` for what no waiting mends (a refused login, say)."""
-        self._consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
+        self.subscribe()
         log.info("consumer_started", topics=self._topics, group=settings.KAFKA_GROUP_ID)
         try:
             while not self._stop.is_set():
                 self.turn()
         finally:
-            self._consumer.close()
-            self._pool.shutdown()
+            self.close()
             log.info("consumer_stopped")
 
-    def turn(self) -> int:
-        """Take in what is there, at most a batch; return how many messages that were."""
-        messages = self._usable(self._consumer.consume(1, _PATIENCE))
-        if messages:
-            messages += self._usable(self._consumer.consume(self._batch - 1, _GATHER))
-            self._take_in(messages)
-        self._tell()
-        return len(messages)
+    def subscribe(self) -> None:
+        """Join the group."""
+        self._consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
 
-    # --- One batch ------------------------------------------------------------------------------------------------
-
-    def _take_in(self, messages: list[Message]) -> None:
-        pause = 0.2
-        while True:
-            try:
-                counts = self._store(messages)
-                break
-            except (OperationalError, InterfaceError) as error:
-                log.warning("consumer_waits_for_database", error=type(error).__name__, seconds=pause)
-                messages += self._wait(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
-                if self._stop.is_set():
-                    return  # nothing was committed: whoever comes next reads it again
-        self._resume()
-        if counts["dead"]:
-            _publish_dead_letters()
-        self._commit(messages)
-        lag.count(counts)
-
-    def _store(self, messages: Sequence[Message]) -> Counter[str]:
-        """Store a batch, the halves of a large one side by side: while one waits for the database, the other computes.
-
-        A partition is in one half, so that its events are written in their order.
-        """
-        if len(messages) < _WORTH_HALVING:
-            close_old_connections()
-            return store(messages)
-        places = sorted({(message.topic(), message.partition()) for message in messages})
-        sides = {place: number % _HALVES for number, place in enumerate(places)}
-        halves: list[list[Message]] = [[] for _ in range(_HALVES)]
-        for message in messages:
-            halves[sides[message.topic(), message.partition()]].append(message)
-        stored = [self._pool.submit(_store_and_let_go, half) for half in halves if half]
-        wait(stored)
-        return sum((each.result() for each in stored), Counter())
-
-    def _wait(self, seconds: float) -> list[Message]:
-        """Wait with all partitions paused, staying a member of the group; return what came all the same."""
-        if not self._paused:
-            self._paused = True
-            self._consumer.pause(self._consumer.assignment())
-        until, found = time.monotonic() + seconds, []
-        while time.monotonic() < until and not self._stop.is_set():
-            message = self._consumer.poll(0.1)
-            if message is not None:
-                found += self._usable([message])
-            self._tell()
-        return found
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._consumer.resume(self._consumer.assignment())
-
-    def _commit(self, messages: Sequence[Message]) -> None:
-        ends: dict[tuple[str, int], int] = {}
-        for message in messages:
-            topic, partition, offset = place_of(message)
-            ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
-        offsets = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
+    def close(self) -> None:
+        """Finish the batches in hand, commit their offsets, and leave the group."""
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            # The partitions went to another member meanwhile, or the broker is away: they are read again, to no effect.
-            log.warning("offsets_not_committed", error=str(error.args[0]))
+            self._writers.give_up()
+            self._settle()
+        finally:
+            self._writers.close()
+            self._consumer.close()
+
+    def turn(self) -> int:
+        """Read what is there, and commit what was written meanwhile; return how many messages that were."""
+        messages = self._read()
+        self._writers.hand_out(messages)
+        self._pause_or_resume()
+        # With room for more there is reading to do; with none, nothing but waiting for a writer.
+        settled = self._collect(0.0 if messages else _GATHER)
+        self._tell()
+        return settled
+
+    # --- Reading --------------------------------------------------------------------------------------------------
+
+    def _read(self) -> list[Message]:
+        if self._writers.backlog >= self._batch and not self._paused:
+            return []  # back-pressure: librdkafka fetches no further than its own queue
+        if not self._writers.idle:
+            return self._usable(self._consumer.consume(self._batch, _GATHER))
+        messages = self._usable(self._consumer.consume(1, _PATIENCE))
+        return messages + self._usable(self._consumer.consume(self._batch - 1, _GATHER)) if messages else []
 
     def _usable(self, messages: Sequence[Message]) -> list[Message]:
         good = []
         for message in messages:
             error = message.error()
             if error is None:
-                good.append(message)
+                # What came before a rebalancing in the same call may be somebody else's by now.
+                if (message.topic(), message.partition()) in self._owned:
+                    good.append(message)
             elif error.fatal() or error.code() in (KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED):
                 raise KafkaException(error)
             elif error.code() != KafkaError._PARTITION_EOF:
                 log.warning("kafka_error", error=str(error))
         return good
 
+    def _pause_or_resume(self) -> None:
+        """While the database is away nothing more is fetched; polling goes on, so that we stay in the group."""
+        if self._paused != self._writers.in_trouble:
+            self._paused = not self._paused
+            (self._consumer.pause if self._paused else self._consumer.resume)(self._consumer.assignment())
+
+    # --- What was written -----------------------------------------------------------------------------------------
+
+    def _collect(self, timeout: float = 0.0) -> int:
+        """Commit the offsets of what was written; return how many messages that were."""
+        stored = self._writers.collect(timeout)
+        if not stored:
+            return 0
+        messages = [message for batch, _ in stored for message in batch]
+        counts = sum((each for _, each in stored), Counter[str]())
+        if counts["dead"]:
+            _publish_dead_letters()
+        self._commit(messages)
+        lag.count(counts)
+        return len(messages)
+
+    def _settle(self) -> None:
+        """Wait until the batches in hand are written, unless the database is away, and commit their offsets."""
+        while not self._writers.idle and not self._writers.in_trouble:
+            self._collect(_GATHER)
+        self._collect()
+
+    def _commit(self, messages: Sequence[Message]) -> None:
+        ends: dict[Place, int] = {}
+        for message in messages:
+            topic, partition, offset = place_of(message)
+            ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
+        self._ends.update(ends)
+        offsets = [TopicPartition(topic or "", partition or 0, end) for (topic, partition), end in ends.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            # The partitions went to another member meanwhile, or the broker is away: they are read again, to no effect.
+            log.warning("offsets_not_committed", error=str(error.args[0]))
+
     # --- Partitions, and what is told of them ---------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("partitions_assigned", partitions=[f"{each.topic}/{each.partition}" for each in partitions])
+        self._owned.update((each.topic, each.partition) for each in partitions)
         if self._paused and partitions:
+            consumer.incremental_assign(partitions)
             consumer.pause(partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        lag.forget([(each.topic, each.partition) for each in partitions])
+        """Finish what is in hand before the partitions are another's, so that it does not read it again."""
+        places = {(each.topic, each.partition) for each in partitions}
+        self._owned -= places
+        self._writers.give_up(places)
+        self._settle()
+        lag.forget(places)
+        for place in places:
+            self._ends.pop(place, None)
 
     def _tell(self) -> None:
         """Say once a second that we live and how far we are behind."""
@@ -179,16 +185,10 @@ class EventConsumer:
         behind = {}
         for place in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(place, cached=True)
-            if high >= 0 and place.offset >= 0:
-                behind[place.topic, place.partition] = max(0, high - place.offset)
+            done = self._ends.get((place.topic, place.partition), place.offset)
+            if high >= 0 and done >= 0:
+                behind[place.topic, place.partition] = max(0, high - done)
         lag.tell(behind)
-
-
-def _store_and_let_go(messages: Sequence[Message]) -> Counter[str]:
-    try:
-        return store(messages)
-    finally:
-        connections.close_all()  # back to the pool, which looks at it before it is used again
 
 
 def store(messages: Sequence[Received]) -> Counter[str]:

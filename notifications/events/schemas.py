@@ -30,7 +30,7 @@ from notification_service.lib.errors import InvalidInput
 try:  # The extra "avro".
     import fastavro
 except ImportError:  # pragma: no cover - one of both is installed
-    fastavro = None
+    fastavro = None  # type: ignore[assignment]
 
 MAGIC: Final = b"\x00"
 _HEADER: Final = 5

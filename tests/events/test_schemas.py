@@ -167,9 +167,8 @@ def test_what_can_not_be_read_says_why(
 def test_avro_is_read(sender: Persona, kafka: Kafka, registry: SchemaRegistry) -> None:
     fastavro = pytest.importorskip("fastavro")
     schema_id = registry.register("app-events-value", TASK, "AVRO")
-    value = structured(
-        sender, event_id="a-1", timestamp=1_790_000_000_000, payload={"title": "Offer", "cost": Decimal("12.00")}
-    )
+    payload = {"title": "Offer", "cost": Decimal("12.00")}
+    value = structured(sender, event_id="a-1", timestamp=1_790_000_000_000, payload=payload)
     body = io.BytesIO()
     fastavro.schemaless_writer(body, TASK, value)
     kafka.publish(wire(schema_id, body.getvalue()), wire(schema_id, body.getvalue() + b"more"), partition=0)
