@@ -293,6 +293,20 @@ def test_nine_is_nine_whatever_the_clocks_do(zone: str, after: str, expected: li
     assert found == expected
 
 
+def test_the_clock_is_the_tenants_and_follows_it_to_another_zone(sender: Persona) -> None:
+    project = "/api/v1/projects/me"
+    assert sender.client.patch(project, {"timezone": "Asia/Kolkata"}).status_code == 200
+    made = rule(sender, eventTypes=[], condition="", schedule="0 9 * * *", targetRoles=["finance"])
+    assert datetime.fromisoformat(made["nextRunAt"]).astimezone(UTC).strftime("%H:%M") == "03:30"
+    sweep()
+    assert sender.client.get(f"{RULES}/{made['id']}").json()["nextRunAt"] == made["nextRunAt"], "nothing has changed"
+    assert sender.client.patch(project, {"timezone": "Africa/Lagos"}).status_code == 200
+    sweep()
+    moved = sender.client.get(f"{RULES}/{made['id']}").json()
+    assert datetime.fromisoformat(moved["nextRunAt"]).astimezone(UTC).strftime("%H:%M") == "08:00"
+    assert moved["version"] == made["version"]
+
+
 def test_half_past_two_happens_once_when_the_clocks_change() -> None:
     zone = ZoneInfo("Europe/Berlin")
     for day in (datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)):
