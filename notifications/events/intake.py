@@ -80,16 +80,15 @@ def accept_events(batch: Sequence[NewEvent], *, process: bool = False) -> list[A
     now = timezone.now()
     events = [_happening(new, now) for new in batch]
     _count_depths(batch, events)
-    reactions: dict[UUID, list[Reaction]] = {}
+    concluded: list[tuple[Happening, list[Reaction]]] = []
     if process:
-        reactions = {event.id: found for event, found in zip(events, react(events), strict=True)}
-        for event in events:
-            conclude(event, reactions[event.id], now)
+        concluded = list(zip(events, react(events), strict=True))
+        for event, reactions in concluded:
+            conclude(event, reactions, now)
     inserted = _insert(events)
-    fresh = [event for event in events if event.id in inserted]
     if process:
-        carry_out_within_quota([(event, reactions[event.id]) for event in fresh])
-    elif fresh:
+        carry_out_within_quota([pair for pair in concluded if pair[0].id in inserted])
+    elif inserted:
         wake_after_commit(current_tenant_id())
     return _answers(events, inserted)
 

@@ -143,7 +143,7 @@ class Writers:
             place = (message.topic(), message.partition())
             writer = self._of_place.get(place)
             if writer is None:
-                fewest = Counter({each: 0 for each in self._writers})
+                fewest = Counter(dict.fromkeys(self._writers, 0))
                 fewest.update(self._of_place.values())
                 writer = self._of_place[place] = min(self._writers, key=fewest.__getitem__)
             portions.setdefault(writer, []).append(message)

@@ -247,9 +247,7 @@ def test_it_says_that_it_lives_and_how_far_behind_it_is(sender: Persona, kafka: 
     assert (silence("consumer") or 0.0) < 5
 
 
-def test_stopping_finishes_the_batch_in_hand(
-    sender: Persona, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopping_finishes_the_batch_in_hand(sender: Persona, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     kafka.publish(*(flat(sender, n) for n in range(3)), partition=0)
     reader = EventConsumer([kafka.topic])
     real = consumer_module.store
