@@ -21,7 +21,7 @@ from notifications.events.intake import Accepted, accept_events
 from notifications.events.models import DeadLetter
 from notifications.events.secrets import take_out
 from notifications.events.shapes import NewEvent, read_message
-from tenants import audit
+from tenants import audit, limits
 from tenants.callers import Caller
 from tenants.models import Tenant, TenantStatus
 
@@ -73,7 +73,8 @@ def get_dead_letter(letter_id: UUID) -> DeadLetter:
 
 
 def replay(caller: Caller, letter_id: UUID) -> Accepted:
-    """Take a message in again. Raises ``NotFound``, ``Conflict`` if that was done, ``InvalidInput`` if it is still bad.
+    """Take a message in again. Raises ``NotFound``, ``Conflict`` if that was done, ``InvalidInput`` if it is still bad,
+    ``TooManyRequests``.
 
     Needs the scope of the letter's tenant, or the platform's.
     """
@@ -85,6 +86,7 @@ def replay(caller: Caller, letter_id: UUID) -> Accepted:
     tenant_id, new = understood(message_of(letter), source=letter.topic)
     if letter.tenant_id not in (None, tenant_id):
         raise NotFound
+    limits.admit_events(tenant_id, new.mode, 1)
     with tenant_scope(tenant_id):
         (accepted,) = accept_events([new], process=True)
     letter.replayed_at, letter.event_id = timezone.now(), accepted.event.id
