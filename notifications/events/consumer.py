@@ -28,6 +28,7 @@ from notifications.events import lag, outbox
 from notifications.events.dead_letters import BadPayload, Letter, bury, understood
 from notifications.events.intake import accept_events, known_among
 from notifications.events.kafka import make_consumer
+from notifications.events.received import Received
 from notifications.events.shapes import NewEvent
 from notifications.events.writers import Place, Writers
 from tenants import limits
@@ -44,7 +45,7 @@ _GATHER: Final = 0.02
 #: While one waits for the database, the other computes; more would only wait for each other.
 _WRITERS: Final = 2
 
-_Pair: TypeAlias = tuple[Message, NewEvent]
+_Pair: TypeAlias = tuple[Received, NewEvent]
 
 
 class EventConsumer:
@@ -200,7 +201,7 @@ class EventConsumer:
         lag.tell(behind)
 
 
-def store(messages: Sequence[Message]) -> Counter[str]:
+def store(messages: Sequence[Received]) -> Counter[str]:
     """Write what a batch holds, in one transaction; return how many events were ``new``, ``duplicate`` and ``dead``.
 
     If the batch is refused, its halves are tried: what is refused alone is buried. Raises the database's
@@ -221,7 +222,7 @@ def store(messages: Sequence[Message]) -> Counter[str]:
         return Counter(dead=1)
 
 
-def _store_together(messages: Sequence[Message]) -> Counter[str]:
+def _store_together(messages: Sequence[Received]) -> Counter[str]:
     letters: list[Letter] = []
     by_tenant: dict[UUID, list[_Pair]] = {}
     for message in messages:
@@ -264,7 +265,7 @@ def _within_quota(tenant_id: UUID, pairs: list[_Pair]) -> tuple[list[_Pair], lis
     return [pair for pair in pairs if id(pair) not in late], beyond
 
 
-def place_of(message: Message) -> tuple[str, int, int]:
+def place_of(message: Received) -> tuple[str, int, int]:
     """Return topic, partition and offset of a message that was read (the client's types allow that it has none)."""
     return message.topic() or "", message.partition() or 0, message.offset() or 0
 
@@ -285,11 +286,11 @@ def _mark(topic: str, partition: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{topic}/{partition}".encode()).digest()[:5], "big") >> 6
 
 
-def _id_of(message: Message) -> UUID:
+def _id_of(message: Received) -> UUID:
     return place_id(*place_of(message), message.timestamp()[1])
 
 
-def _letter(message: Message, code: str, reason: str, tenant_id: UUID | None = None) -> Letter:
+def _letter(message: Received, code: str, reason: str, tenant_id: UUID | None = None) -> Letter:
     key = (message.key() or b"").decode("utf-8", "replace")
     return Letter(
         *place_of(message),
@@ -302,7 +303,7 @@ def _letter(message: Message, code: str, reason: str, tenant_id: UUID | None = N
     )
 
 
-def _tenant_of(message: Message) -> UUID | None:
+def _tenant_of(message: Received) -> UUID | None:
     try:
         return understood(message.value(), source=place_of(message)[0])[0]
     except ServiceError as error:

@@ -34,6 +34,8 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "metadata": ("metadata",),
     "caused_by": ("caused_by", "causedBy"),
 }
+#: The fields by which a repetition is known.
+KNOWN_BY: Final = frozenset(_NAMES["client_event_id"])
 #: Stays in the payload too: words may want it.
 _KEPT: Final = frozenset({"user_id", "userId"})
 _TAKEN: Final = frozenset(name for names in _NAMES.values() for name in names) - _KEPT

@@ -16,6 +16,8 @@ from websockets.asyncio.client import ClientConnection
 from tenants.models import Role
 from tenants.tokens import issue_access_token
 from tests.conftest import Persona
+from tests.inbox.clients import connected
+from tests.inbox.conftest import LiveServer
 
 PROTOCOL = yaml.safe_load((Path(__file__).parents[2] / "docs/asyncapi-chat.yaml").read_text())
 SECONDS = 10.0
@@ -82,6 +84,15 @@ class Client:
                     if frame["type"] not in ("heartbeat", "presence_changed"):
                         got.append(frame)
         return got
+
+
+async def open_client(server: LiveServer, persona: Persona) -> Client:
+    """Connect and wait for the greeting, in a scenario that is played."""
+    headers = {"Authorization": f"Bearer {token_of(persona)}"}
+    client = Client(await connected(server.address(f"/ws/chat/{persona.tenant_id}/"), additional_headers=headers))
+    hello = await client.read(30)
+    assert (hello["type"], hello["user_id"]) == ("connection_established", str(persona.user.id))
+    return client
 
 
 def token_of(persona: Persona) -> str:
