@@ -240,6 +240,19 @@ KAFKA_SASL_PASSWORD: str = env.str("KAFKA_SASL_PASSWORD", default="")
 KAFKA_SSL_CA: str = env.str("KAFKA_SSL_CA", default="")
 KAFKA_SSL_CERTIFICATE: str = env.str("KAFKA_SSL_CERTIFICATE", default="")
 KAFKA_SSL_KEY: str = env.str("KAFKA_SSL_KEY", default="")
+# RabbitMQ as another source of events: amqp://user:password@host:5672/vhost, or amqps://; empty: there is none.
+AMQP_URL: str = env.str("AMQP_URL", default="")
+# Durable queues, each bound to the topic exchange by its own name; without an exchange they are bound to none.
+AMQP_QUEUES: list[str] = env.list("AMQP_QUEUES", default=["hr-events", "auth-events", "billing-events", "app-events"])
+AMQP_EXCHANGE: str = env.str("AMQP_EXCHANGE", default="events")
+# Messages that a consumer holds unacknowledged, and writes in one transaction.
+AMQP_BATCH: int = env.int("AMQP_BATCH", default=500)
+# Path of the broker's certificate authority, PEM; empty: those of the system.
+AMQP_SSL_CA: str = env.str("AMQP_SSL_CA", default="")
+# Where schemas are of messages in the wire format of a schema registry; empty: such messages become dead letters.
+SCHEMA_REGISTRY_URL: str = env.str("SCHEMA_REGISTRY_URL", default="")
+SCHEMA_REGISTRY_USERNAME: str = env.str("SCHEMA_REGISTRY_USERNAME", default="")
+SCHEMA_REGISTRY_PASSWORD: str = env.str("SCHEMA_REGISTRY_PASSWORD", default="")
 # How many events deep notifications of ours may lead to each other.
 EVENT_MAX_DEPTH: int = env.int("EVENT_MAX_DEPTH", default=5)
 # Days after which events and dead letters are forgotten; 0 keeps them.
@@ -251,7 +264,7 @@ EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", defaul
 # Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
-# Where `make up` describes its demo. With it, and in development alone, /demo/ lets two demo people in without a password.
+# Where `make up` describes its demo. With it, and in development alone, /demo/ lets two demo people in unasked.
 DEMO_FILE: str = env.str("DEMO_FILE", default="") if DEBUG else ""
 
 # --- Inbox and live sockets ---------------------------------------------------------------------------------------
