@@ -47,7 +47,8 @@ manage: venv ## any command of manage.py: make manage ARGS="showmigrations"
 	@exec $(LOCAL) $(ARGS)
 
 ## Change
-test: venv-dev ## the whole suite, on servers of its own (ARGS="-k name" for a part)
+test: venv-dev ## the whole suite, on servers of its own, in a real browser too (ARGS="-k name" for a part)
+	@sh scripts/chromium.sh >/dev/null
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: lint types imports migrations schema env shellcheck clients ## everything that reads the code

@@ -179,7 +179,7 @@ class Job(TenantModel):
 class StagedRow(TenantModel):
     """A valid row of a file. Its id is that of the record that it will become; an address stands once in a job.
 
-    Foreign keys are not checked row by row: staging is one statement that has just locked the job.
+    Foreign keys are not checked row by row: who stages has just locked the job.
     """
 
     tenant = models.ForeignKey(

@@ -16,6 +16,7 @@ from django.db import connection
 
 from notification_service.lib.ids import new_id
 from notifications.batches.checking import Broken, Candidate, address_hash, address_key
+from notifications.batches.copying import INCOMING, as_jsonb, insert_copied
 from notifications.batches.models import Job
 from notifications.batches.people import heed_preferences
 from notifications.recipients.suppressions import category_of
@@ -37,20 +38,35 @@ class Staged:
     context: Mapping[str, Any]
 
 
-_STAGE = """
-INSERT INTO bulk_staged_row
-    (id, tenant_id, job_id, row_number, address, address_key, address_hash, user_id, locale, context)
-SELECT id, %(tenant)s, %(job)s, row_number, address, address_key, address_hash, user_id, locale, context
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
-    id uuid, row_number bigint, address text, address_key text, address_hash uuid, user_id text, locale text,
-    context jsonb)
-ON CONFLICT (job_id, address_hash) DO NOTHING
+_STAGED_COLUMNS: Final = {
+    "id": "uuid",
+    "row_number": "int8",
+    "address": "text",
+    "address_key": "text",
+    "address_hash": "uuid",
+    "user_id": "text",
+    "locale": "text",
+    "context": "jsonb",
+}
+_STAGE = f"""
+WITH staged AS (
+    INSERT INTO bulk_staged_row
+        (id, tenant_id, job_id, row_number, address, address_key, address_hash, user_id, locale, context)
+    SELECT id, %(tenant)s, %(job)s, row_number, address, address_key, address_hash, user_id, locale, context
+    FROM {INCOMING} ON CONFLICT (job_id, address_hash) DO NOTHING RETURNING 1)
+SELECT count(*) FROM staged
 """
-_BREAK = """
+_BROKEN_COLUMNS: Final = {
+    "id": "uuid",
+    "row_number": "int8",
+    "column": "text",
+    "code": "text",
+    "reason": "text",
+    "original": "text",
+}
+_BREAK = f"""
 INSERT INTO bulk_broken_row (id, tenant_id, job_id, row_number, "column", code, reason, original)
-SELECT id, %(tenant)s, %(job)s, row_number, "column", code, reason, original
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
-    id uuid, row_number bigint, "column" text, code text, reason text, original text)
+SELECT id, %(tenant)s, %(job)s, row_number, "column", code, reason, original FROM {INCOMING}
 """
 
 
@@ -59,41 +75,31 @@ def stage(job: Job, candidates: Sequence[Candidate], broken: Sequence[Broken] = 
 
     An address that the job has already is not staged again, so the others are its duplicates.
     """
+    parameters = {"tenant": job.tenant_id, "job": job.id}
     if broken:
-        _insert(_BREAK, job, [_broken_json(each) for each in broken])
-    return _insert(_STAGE, job, [_staged_json(job.channel, each) for each in candidates]) if candidates else 0
+        insert_copied(_BROKEN_COLUMNS, map(_broken_row, broken), _BREAK, parameters)
+    if not candidates:
+        return 0
+    rows = (_staged_row(job.channel, each) for each in candidates)
+    return int(insert_copied(_STAGED_COLUMNS, rows, _STAGE, parameters)[0][0])
 
 
-def _insert(statement: str, job: Job, rows: Sequence[Mapping[str, Any]]) -> int:
-    parameters: dict[str, Any] = {"tenant": job.tenant_id, "job": job.id, "rows": orjson.dumps(rows).decode()}
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return int(cursor.rowcount)
-
-
-def _staged_json(channel: str, row: Candidate) -> dict[str, Any]:
+def _staged_row(channel: str, row: Candidate) -> tuple[Any, ...]:
     key = address_key(channel, row.address)
-    return {
-        "id": new_id(),
-        "row_number": row.row_number,
-        "address": row.address,
-        "address_key": None if key == row.address else key,
-        "address_hash": address_hash(key),
-        "user_id": row.user_id,
-        "locale": row.locale,
-        "context": row.context,
-    }
+    return (
+        new_id(),
+        row.row_number,
+        row.address,
+        None if key == row.address else key,
+        address_hash(key),
+        row.user_id,
+        row.locale,
+        as_jsonb(row.context),
+    )
 
 
-def _broken_json(row: Broken) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "row_number": row.row_number,
-        "column": row.column,
-        "code": row.code,
-        "reason": row.reason,
-        "original": row.original,
-    }
+def _broken_row(row: Broken) -> tuple[Any, ...]:
+    return new_id(), row.row_number, row.column, row.code, row.reason, row.original
 
 
 _ROWS = """

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
-import orjson
 from django.db import connection
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
+from notifications.batches.copying import INCOMING, as_jsonb, insert_copied
 from notifications.campaigns import tallies
 from notifications.campaigns.models import Campaign
-from notifications.campaigns.states import RecipientState
 from notifications.campaigns.tallies import Counted
 from notifications.campaigns.timing import zone_of
 from notifications.campaigns.words import bucket_of
@@ -25,7 +24,7 @@ from notifications.recipients.services import PUSH, devices_of
 from notifications.recipients.suppressions import suppression_key
 from tenants.limits import default_region
 
-#: Rows that one statement writes.
+#: Rows of a source that are staged at a time.
 CHUNK: Final = 2_000
 
 
@@ -60,9 +59,6 @@ class Staged:
     duplicates: int = 0
     rejected: int = 0
 
-    def __add__(self, other: Staged) -> Staged:
-        return Staged(self.staged + other.staged, self.duplicates + other.duplicates, self.rejected + other.rejected)
-
 
 def check(campaign: Campaign, candidates: Sequence[Candidate]) -> list[Checked]:
     """Bring addresses into their normal form; people become their devices on the push channel."""
@@ -86,9 +82,7 @@ def check(campaign: Campaign, candidates: Sequence[Candidate]) -> list[Checked]:
 
 def stage(campaign: Campaign, checked: Sequence[Checked]) -> Staged:
     """Write rows and count them; an address that the campaign has already is a duplicate. Needs the tenant's scope."""
-    done = Staged()
-    for start in range(0, len(checked), CHUNK):
-        done += _write(campaign, checked[start : start + CHUNK])
+    done = _write(campaign, checked) if checked else Staged()
     tallies.add(
         campaign.id,
         {
@@ -105,44 +99,53 @@ def address_key(channel: str, address: str) -> bytes:
     return blake2b(suppression_key(channel, address).encode("utf-8", "replace"), digest_size=16).digest()
 
 
-_WRITE = """
-INSERT INTO campaign_recipient (id, tenant_id, campaign_id, address, address_key, bucket, context, user_id, locale,
-    timezone, number, state, reason, variant)
-SELECT b.id, %s, %s, b.address, decode(b.key, 'hex'), b.bucket, b.context, b.user_id, b.locale, b.timezone, b.number,
-    CASE WHEN b.reason = '' THEN 'staged' ELSE 'rejected' END, b.reason, ''
-FROM jsonb_to_recordset(%s::jsonb) AS b (id uuid, address text, key text, bucket smallint, context jsonb, user_id text,
-    locale text, timezone text, number int, reason text)
-ON CONFLICT (campaign_id, address_key) DO NOTHING
-RETURNING state
+_COLUMNS: Final = {
+    "id": "uuid",
+    "address": "text",
+    "address_key": "bytea",
+    "bucket": "int2",
+    "context": "jsonb",
+    "user_id": "text",
+    "locale": "text",
+    "timezone": "text",
+    "number": "int4",
+    "reason": "text",
+}
+_WRITE = f"""
+WITH written AS (
+    INSERT INTO campaign_recipient (id, tenant_id, campaign_id, address, address_key, bucket, context, user_id, locale,
+        timezone, number, state, reason, variant)
+    SELECT id, %(tenant)s, %(campaign)s, address, address_key, bucket, context, user_id, locale, timezone, number,
+        CASE WHEN reason = '' THEN 'staged' ELSE 'rejected' END, reason, ''
+    FROM {INCOMING} ON CONFLICT (campaign_id, address_key) DO NOTHING RETURNING state)
+SELECT count(*), count(*) FILTER (WHERE state = 'rejected') FROM written
 """
 
 
 def _write(campaign: Campaign, checked: Sequence[Checked]) -> Staged:
-    rows = [_as_json(campaign, each) for each in checked]
-    with connection.cursor() as cursor:
-        cursor.execute(_WRITE, [current_tenant_id(), campaign.id, orjson.dumps(rows).decode()])
-        states = [row[0] for row in cursor.fetchall()]
-    rejected = states.count(RecipientState.REJECTED)
-    return Staged(len(states) - rejected, len(rows) - len(states), rejected)
+    rows = (_row(campaign, each) for each in checked)
+    parameters = {"tenant": current_tenant_id(), "campaign": campaign.id}
+    ((written, rejected),) = insert_copied(_COLUMNS, rows, _WRITE, parameters)
+    return Staged(written - rejected, len(checked) - written, rejected)
 
 
-def _as_json(campaign: Campaign, each: Checked) -> dict[str, Any]:
+def _row(campaign: Campaign, each: Checked) -> tuple[Any, ...]:
     candidate = each.candidate
     # What is wrong is listed as often as it was given.
     spelling = f"{candidate.number}:{each.address}" if each.problem else each.address
     key = address_key(campaign.channel, spelling)
-    return {
-        "id": new_id(),
-        "address": _clean(each.address),
-        "key": key.hex(),
-        "bucket": bucket_of(campaign.id, key),
-        "context": candidate.context,
-        "user_id": _clean(candidate.user_id)[:255],
-        "locale": _clean(candidate.locale)[:35],
-        "timezone": candidate.timezone if is_zone(candidate.timezone) else "",
-        "number": candidate.number,
-        "reason": _clean(each.problem)[:255],
-    }
+    return (
+        new_id(),
+        _clean(each.address),
+        key,
+        bucket_of(campaign.id, key),
+        as_jsonb(candidate.context),
+        _clean(candidate.user_id)[:255],
+        _clean(candidate.locale)[:35],
+        candidate.timezone if is_zone(candidate.timezone) else "",
+        candidate.number,
+        _clean(each.problem)[:255],
+    )
 
 
 def is_zone(name: str) -> bool:

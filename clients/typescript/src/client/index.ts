@@ -4,3 +4,6 @@ export { Inbox, type InboxState, type View } from "./inbox.js";
 export { NotificationClient, type NotificationClientOptions, type NotificationEvents, type StatusEvent } from "./notifications.js";
 export { NotificationApi } from "./rest.js";
 export type * from "./types.js";
+export { ChatClient, type ChatClientOptions, type ChatEvents } from "./chat.js";
+export { ChatLog } from "./chat-log.js";
+export type * from "./chat-types.js";
