@@ -1,14 +1,7 @@
-import {
-  Inbox,
-  NotificationClient,
-  type Action,
-  type InboxState,
-  type Message,
-  type MessageFrame,
-  type StatusEvent,
-  type TokenSource,
-  type View,
-} from "../client/index.js";
+import type { TokenSource } from "../client/api.js";
+import { Inbox, type InboxState, type View } from "../client/inbox.js";
+import { NotificationClient, type StatusEvent } from "../client/notifications.js";
+import type { Action, Message, MessageFrame } from "../client/types.js";
 import { applyStyles } from "../ui/dom.js";
 import { Locale } from "../ui/locale.js";
 import theme from "../ui/theme.css";
