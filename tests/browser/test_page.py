@@ -232,9 +232,8 @@ def test_empty_and_failed_states(make_desk: Callable[..., Desk]) -> None:
 
     desk = make_desk(knows_outages=True)
     failing = {"status": 503, "json": {"detail": "The database does not answer.", "code": "unavailable"}}
-    desk.context.route(
-        re.compile("/api/notifications/(chat/conversations/)?([?]|$)"), lambda route: route.fulfill(**failing)
-    )
+    lists = re.compile("/api/(v1/users/me/notifications|notifications/chat/conversations/)([?]|$)")
+    desk.context.route(lists, lambda route: route.fulfill(**failing))
     page = desk.open()
     expect(page.get_by_text("This could not be loaded.").first).to_be_visible()
     bell(uma(page)).click()
