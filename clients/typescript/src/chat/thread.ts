@@ -1,6 +1,6 @@
 import type { ChatFile, ChatMessage } from "../client/index.js";
 import { Composer } from "./composer.js";
-import { drawMessage, drawSystem, drawTools, signature, type Actions, type Shown } from "./message.js";
+import { drawMessage, drawSystem, drawTools, setReachable, signature, type Actions, type Shown } from "./message.js";
 import { arrange, avatar, h, icon, iconButton, ICONS, nameOf, notice, others, reasonOf, setAttribute, setText, titleOf, type Context } from "./parts.js";
 import { grouped, type Entry } from "./timeline.js";
 
@@ -36,6 +36,7 @@ export class ThreadView implements Actions {
   /** The first unread message when the conversation was opened. */
   #freshFrom = Number.POSITIVE_INFINITY;
   #tools: HTMLElement | undefined;
+  #current: HTMLElement | undefined;
 
   constructor(
     private readonly context: Context,
@@ -217,7 +218,10 @@ export class ThreadView implements Actions {
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#log.addEventListener("keydown", (event) => this.#pressed(event));
     this.#items.addEventListener("pointerover", (event) => this.#offerTools(event.target));
-    this.#items.addEventListener("focusin", (event) => this.#offerTools(event.target));
+    this.#items.addEventListener("focusin", (event) => {
+      this.#offerTools(event.target);
+      this.#walkedTo(event.target);
+    });
     this.#log.addEventListener("pointerleave", () => {
       if (!this.#tools?.matches(":focus-within")) this.#removeTools();
     });
@@ -291,6 +295,15 @@ export class ThreadView implements Actions {
     event.preventDefault();
     next.focus();
     next.scrollIntoView({ block: "nearest" });
+  }
+
+  /** The tab key goes through the message that has the focus, and past all others. */
+  #walkedTo(target: EventTarget | null): void {
+    const article = target instanceof Element ? target.closest<HTMLElement>("article") : null;
+    if (!article || article === this.#current) return;
+    if (this.#current) setReachable(this.#current, false);
+    setReachable(article, true);
+    this.#current = article;
   }
 
   #offerTools(target: EventTarget | null): void {
