@@ -241,8 +241,8 @@ def _store_together(messages: Sequence[Received]) -> Counter[str]:
                 accepted = accept_events([new for _, new in pairs], process=True)
             repeated = sum(each.duplicate for each in accepted)
             counts.update(new=len(pairs) - repeated, duplicate=repeated)
-            error = limits.events_used_up()
-            letters += [_letter(message, error.error_code, error.message, tenant_id) for message, _ in beyond]
+            refusal = limits.events_used_up()
+            letters += [_letter(message, refusal.error_code, refusal.message, tenant_id) for message, _ in beyond]
         if letters:
             with platform_scope("bury messages"):
                 bury(letters)

@@ -178,7 +178,8 @@ def test_hostile_words_do_nothing(desk: Desk, service: RunningService) -> None:
     ring(service, UMA, HOSTILE, body=HOSTILE, data={"html": HOSTILE})
     bell(uma(page)).click()
     expect(items(uma(page), "<img src=x")).to_have_count(1)
-    made = "(all) => all.flatMap((host) => [...host.shadowRoot.querySelectorAll('img, script, svg[onload], iframe')]).length"
+    hostile = "img, script, svg[onload], iframe"
+    made = f"(all) => all.flatMap((host) => [...host.shadowRoot.querySelectorAll('{hostile}')]).length"
     assert (
         page.locator("notification-inbox, notification-chat").evaluate_all(made)
         == page.locator("notification-chat .picture img").count()

@@ -56,7 +56,7 @@ def left(who: Persona) -> int:
 
 
 def told(kafka: Kafka, count: int, seconds: float = 15.0) -> tuple[dict[str, list[int]], int]:
-    """Return the numbers by key as a reader sees them who leaves out what has an ``id`` that it knows; and repetitions."""
+    """Return the numbers by key as a reader sees them who leaves out ids that it knows; and how many it left out."""
     seen: set[str] = set()
     found: dict[str, list[int]] = {}
     messages = kafka.read(django_settings.KAFKA_OUT_TOPIC, count, seconds)
