@@ -11,7 +11,7 @@ export VENV
 
 .DEFAULT_GOAL := help
 .PHONY: help up down reset logs status stop start shell manage venv venv-dev test check format openapi \
-	lint types imports migrations schema env shellcheck audit bench soak
+	lint types imports migrations schema env shellcheck clients dist audit bench soak
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^## / { print "\n" substr($$0, 4) } \
@@ -47,10 +47,11 @@ manage: venv ## any command of manage.py: make manage ARGS="showmigrations"
 	@exec $(LOCAL) $(ARGS)
 
 ## Change
-test: venv-dev ## the whole suite, on servers of its own (ARGS="-k name" for a part)
+test: venv-dev ## the whole suite, on servers of its own, in a real browser too (ARGS="-k name" for a part)
+	@sh scripts/chromium.sh >/dev/null
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
-check: lint types imports migrations schema env shellcheck ## everything that reads the code
+check: lint types imports migrations schema env shellcheck clients ## everything that reads the code
 	@echo "All checks passed."
 
 bench: venv-dev ## benchmarks beside their baselines (QUICK=1 for under a minute, ARGS="I1 S1" for a part)
@@ -65,6 +66,9 @@ format: venv-dev ## format the code and sort the imports
 
 openapi: venv-dev ## write docs/openapi.yaml anew
 	@$(OFFLINE) $(MANAGE) spectacular --validate --fail-on-warn --file $(SCHEMA)
+
+dist: venv ## build clients/typescript/dist anew
+	@scripts/node.sh sh scripts/clients.sh build
 
 audit: venv-dev ## known vulnerabilities of the requirements (prints, never fails)
 	-@$(PY) -m pip_audit --requirement requirements.txt --no-deps --disable-pip --progress-spinner off
@@ -93,6 +97,9 @@ env: venv-dev ## .env.example names what the settings read
 
 shellcheck: venv-dev ## shell scripts
 	@$(VENV)/bin/shellcheck entrypoint.sh .ci/run scripts/*.sh docker/postgres/*.sh
+
+clients: venv ## clients/typescript: types, unit tests, dist is what the sources say, sizes
+	@scripts/node.sh sh scripts/clients.sh check
 
 venv:
 	@sh scripts/setup.sh

@@ -24,7 +24,8 @@ web)
     # X-Forwarded-For is the service's own business (TRUSTED_PROXIES).
     exec python -m uvicorn notification_service.asgi:application --host "${HOST:-0.0.0.0}" --port "${PORT:-3001}" \
         --no-proxy-headers --no-server-header --no-access-log --timeout-graceful-shutdown 20 \
-        --ws-max-size 65536 --ws-per-message-deflate false "$@"
+        --ws notifications.inbox.socket.protocol:BoundedCloseProtocol --ws-max-size 65536 \
+        --ws-per-message-deflate false "$@"
     ;;
 worker)
     wait_for_database

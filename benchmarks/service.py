@@ -24,7 +24,7 @@ from benchmarks.scene import Scene
 from benchmarks.stage import BenchmarkFailed, Program, Stage, worker_ready
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notification_service.local.ports import free_ports
-from notification_service.local.services import BULK_NICE, WORKERS
+from notification_service.local.services import BULK_NICE, WEB_SERVER, WORKERS
 from notifications.credentials.services import create_credential
 from notifications.records.intake import NewRecord, accept_many
 from notifications.records.wake import wake
@@ -210,11 +210,9 @@ def start_beat(stage: Stage, settings: Mapping[str, str] = _NO_SETTINGS) -> Prog
 def start_web(stage: Stage, *, processes: int = 1) -> tuple[Program, int]:
     """Start the service's web server; return it and its port."""
     (port,) = free_ports(1)
-    bind = ["--host=127.0.0.1", f"--port={port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
-    bind += ["--ws-max-size=65536", "--ws-per-message-deflate=false"]
     program = stage.start(
         f"web-{processes}",
-        *("-m", "uvicorn", "notification_service.asgi:application", *bind, f"--workers={processes}"),
+        *(*WEB_SERVER, "--host=127.0.0.1", f"--port={port}", f"--workers={processes}"),
         ready=lambda: answers(f"http://127.0.0.1:{port}/health"),
     )
     return program, port

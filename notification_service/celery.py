@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery
 from celery.beat import Scheduler
@@ -18,17 +18,56 @@ from kombu import Exchange, Queue
 
 from notification_service.checks import refuse_unsafe_settings
 from notification_service.lib.heartbeat import beat
+from notification_service.schedule import beat_schedule
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notification_service.settings")
 
 #: Every queue that a worker must serve: the lanes, most urgent first, and the machinery's own.
 QUEUES = ("critical", "normal", "bulk", "control")
 
+_CONFIGURATION: Final[dict[str, Any]] = {
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_transport_options": {
+        "socket_connect_timeout": 2,
+        "socket_timeout": 10,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "visibility_timeout": 3600,
+    },
+    "task_ignore_result": True,
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "worker_prefetch_multiplier": 1,
+    "worker_send_task_events": True,
+    "worker_hijack_root_logger": False,
+    "worker_soft_shutdown_timeout": 10,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_enable_remote_control": True,
+    "timezone": "UTC",
+    "task_default_queue": "control",
+    # A connection that Redis closed since its last use is opened again at once; whoever publishes has asked before
+    # whether Redis is there at all.
+    "task_publish_retry": True,
+    "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
+    # Celery's Django fixup closes the connection pool around every task otherwise; the engine's threads live on it.
+    "CELERY_DB_REUSE_MAX": 1_000_000_000,
+    "beat_scheduler": "notification_service.celery:HeartbeatScheduler",
+    "beat_max_loop_interval": 5,
+}
+
+
+def _configuration() -> dict[str, Any]:
+    return {
+        **_CONFIGURATION,
+        "broker_url": settings.REDIS_URL,
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
+        "beat_schedule": beat_schedule(),
+    }
+
+
 app = Celery("notification_service")
-# Called when the configuration is first needed: this module is imported before the settings are.
-app.add_defaults(
-    lambda: {**settings.CELERY, "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]}
-)
+app.add_defaults(_configuration)  # called when it is first needed: this module is imported before the settings are
 app.autodiscover_tasks()
 
 

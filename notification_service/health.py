@@ -85,7 +85,7 @@ CHECKS: Mapping[str, Callable[[], str]] = {
     "worker": check_worker,
     "beat": check_beat,
     "partitions": check_partitions,
-    **({"consumer": check_consumer} if settings.KAFKA_BOOTSTRAP_SERVERS else {}),
+    **({"consumer": check_consumer} if settings.KAFKA_BOOTSTRAP_SERVERS or settings.AMQP_URL else {}),
 }
 
 _pool = ThreadPoolExecutor(max_workers=len(CHECKS), thread_name_prefix="health")

@@ -15,6 +15,7 @@ from typing import Any
 import environ
 
 from notification_service.lib.logging import configure_logging
+from notification_service.openapi import OPENAPI
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -173,42 +174,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DATETIME_FORMAT": "iso-8601",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-SPECTACULAR_SETTINGS: dict[str, Any] = {
-    "TITLE": "Notification service",
-    "DESCRIPTION": "One service, many companies, every channel. Errors are always "
-    '`{"detail", "code"}`, with `"errors": {field: [...]}` added for validation.',
-    "VERSION": "1.0.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
-    "ENUM_NAME_OVERRIDES": {
-        "ChatMessageType": "messaging.models.MessageType",
-        "ChatSendableType": "messaging.api.shapes.SENDABLE",
-        "PresenceStatus": "messaging.services.presence.STATUSES",
-        "RecipientStatus": "notifications.recipients.models.RecipientStatus",
-        "RecordStatus": "notifications.records.states.Status",
-        "WebhookDeliveryStatus": "notifications.webhooks.models.DeliveryStatus",
-        "CredentialStatus": "notifications.credentials.models.CredentialStatus",
-        "Lane": "notifications.records.states.Lane",
-        "TemplateKind": "notifications.templates.models.Kind",
-        "ConversationKind": "messaging.models.ConversationKind",
-        "Priority": "notifications.inbox.models.Priority",
-        "LookupSource": ["system", "tenant"],
-        "BatchStatus": "notifications.batches.models.BatchStatus",
-        "JobStatus": "notifications.batches.models.JobStatus",
-        "ApiKeyStatus": "tenants.models.api_key.ApiKeyStatus",
-        "EventStatus": "notifications.events.models.EventStatus",
-        "TemplateSource": "notifications.templates.models.Source",
-        "StepStatus": "notifications.events.rules.models.StepStatus",
-        "TenantStatus": "tenants.models.tenant.TenantStatus",
-        "CampaignStatus": "notifications.campaigns.states.CampaignStatus",
-    },
-}
+SPECTACULAR_SETTINGS: dict[str, Any] = OPENAPI
 # The longest request body in bytes; above it the answer is 413. Attachments come in base64, four octets for three.
 # Files of recipients have a limit of their own.
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=15 * 1024 * 1024)
@@ -274,17 +240,32 @@ KAFKA_SASL_PASSWORD: str = env.str("KAFKA_SASL_PASSWORD", default="")
 KAFKA_SSL_CA: str = env.str("KAFKA_SSL_CA", default="")
 KAFKA_SSL_CERTIFICATE: str = env.str("KAFKA_SSL_CERTIFICATE", default="")
 KAFKA_SSL_KEY: str = env.str("KAFKA_SSL_KEY", default="")
+# RabbitMQ as another source of events: amqp://user:password@host:5672/vhost, or amqps://; empty: there is none.
+AMQP_URL: str = env.str("AMQP_URL", default="")
+# Durable queues, each bound to the topic exchange by its own name; without an exchange they are bound to none.
+AMQP_QUEUES: list[str] = env.list("AMQP_QUEUES", default=["hr-events", "auth-events", "billing-events", "app-events"])
+AMQP_EXCHANGE: str = env.str("AMQP_EXCHANGE", default="events")
+# Messages that a consumer holds unacknowledged, and writes in one transaction.
+AMQP_BATCH: int = env.int("AMQP_BATCH", default=500)
+# Path of the broker's certificate authority, PEM; empty: those of the system.
+AMQP_SSL_CA: str = env.str("AMQP_SSL_CA", default="")
+# Where schemas are of messages in the wire format of a schema registry; empty: such messages become dead letters.
+SCHEMA_REGISTRY_URL: str = env.str("SCHEMA_REGISTRY_URL", default="")
+SCHEMA_REGISTRY_USERNAME: str = env.str("SCHEMA_REGISTRY_USERNAME", default="")
+SCHEMA_REGISTRY_PASSWORD: str = env.str("SCHEMA_REGISTRY_PASSWORD", default="")
 # How many events deep notifications of ours may lead to each other.
 EVENT_MAX_DEPTH: int = env.int("EVENT_MAX_DEPTH", default=5)
 # Days after which events and dead letters are forgotten; 0 keeps them.
 EVENT_RETENTION_DAYS: int = env.int("EVENT_RETENTION_DAYS", default=90)
 
-# --- Sandbox and Celery -------------------------------------------------------------------------------------------
-# Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
+# --- Attachments and sandbox ----------------------------------------------------------------------------------------
 # Octets of all attachments of one email together, decoded.
 EMAIL_ATTACHMENTS_MAX_BYTES: int = env.int("EMAIL_ATTACHMENTS_MAX_BYTES", default=10 * 1024 * 1024)
+# Where messages of test API keys go: smtp://user:password@host:port. Empty: they are accepted and go nowhere.
 SANDBOX_SMTP_URL: str = env.str("SANDBOX_SMTP_URL", default="")
 SANDBOX_URL: str = env.str("SANDBOX_URL", default="")
+# Where `make up` describes its demo. With it, and in development alone, /demo/ lets two demo people in unasked.
+DEMO_FILE: str = env.str("DEMO_FILE", default="") if DEBUG else ""
 
 # --- Inbox and live sockets ---------------------------------------------------------------------------------------
 # Snoozes and lives of messages end at most so many seconds late in inboxes that nobody looks at.
@@ -319,69 +300,6 @@ CHAT_MAX_IMAGE_PIXELS: int = env.int("CHAT_MAX_IMAGE_PIXELS", default=40_000_000
 CHAT_FILE_URL_SECONDS: int = env.int("CHAT_FILE_URL_SECONDS", default=300)
 # A ClamAV daemon (clamd) that files are shown to, as host:port; empty: none.
 CLAMAV_ADDRESS: str = env.str("CLAMAV_ADDRESS", default="")
-
-CELERY: dict[str, Any] = {
-    "broker_url": REDIS_URL,
-    "broker_connection_retry_on_startup": True,
-    "broker_connection_max_retries": None,
-    "broker_transport_options": {
-        "socket_connect_timeout": 2,
-        "socket_timeout": 10,
-        "socket_keepalive": True,
-        "health_check_interval": 10,
-        "visibility_timeout": 3600,
-    },
-    "task_ignore_result": True,
-    "task_acks_late": True,
-    "task_reject_on_worker_lost": True,
-    "worker_prefetch_multiplier": 1,
-    "worker_send_task_events": True,
-    "worker_hijack_root_logger": False,
-    "worker_soft_shutdown_timeout": 10,
-    "worker_cancel_long_running_tasks_on_connection_loss": False,
-    "worker_enable_remote_control": True,
-    "timezone": "UTC",
-    "task_default_queue": "control",
-    # A connection that Redis closed since its last use is opened again at once; whoever publishes has asked before
-    # whether Redis is there at all.
-    "task_publish_retry": True,
-    "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
-    # Celery's Django fixup closes the connection pool around every task otherwise; the engine's threads live on it.
-    "CELERY_DB_REUSE_MAX": 1_000_000_000,
-    "beat_scheduler": "notification_service.celery:HeartbeatScheduler",
-    "beat_max_loop_interval": 5,
-    "beat_schedule": {
-        "sweep": {"task": "notifications.records.tasks.sweep", "schedule": SWEEP_SECONDS},
-        "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
-        "sweep-batches": {
-            "task": "notifications.batches.tasks.sweep",
-            "schedule": SWEEP_SECONDS,
-            "options": {"queue": "bulk"},
-        },
-        "housekeep-batches": {
-            "task": "notifications.batches.tasks.housekeep",
-            "schedule": 600.0,
-            "options": {"queue": "bulk"},
-        },
-        "campaigns": {"task": "notifications.campaigns.tasks.tick", "schedule": SWEEP_SECONDS},
-        "housekeep-campaigns": {"task": "notifications.campaigns.tasks.housekeep", "schedule": 3600.0},
-        "inbox-wake": {"task": "notifications.inbox.tasks.wake_due", "schedule": INBOX_SWEEP_SECONDS},
-        "inbox-housekeep": {"task": "notifications.inbox.tasks.housekeep", "schedule": 3600.0},
-        "sweep-events": {"task": "notifications.events.tasks.sweep", "schedule": SWEEP_SECONDS},
-        "housekeep-events": {"task": "notifications.events.tasks.housekeep", "schedule": 3600.0},
-        "sweep-webhooks": {"task": "notifications.webhooks.tasks.sweep", "schedule": SWEEP_SECONDS},
-        "webhooks-quotas": {"task": "notifications.webhooks.tasks.quotas", "schedule": 60.0},
-        "housekeep-webhooks": {"task": "notifications.webhooks.tasks.housekeep", "schedule": 600.0},
-        **(
-            {"publish-news": {"task": "notifications.events.tasks.publish", "schedule": 1.0}}
-            if KAFKA_BOOTSTRAP_SERVERS
-            else {}
-        ),
-        "chat-notices": {"task": "messaging.tasks.send_notices", "schedule": 15.0},
-        "chat-presence": {"task": "messaging.tasks.expire_presence", "schedule": 5.0},
-        "chat-housekeep": {"task": "messaging.tasks.housekeep", "schedule": 3600.0},
-    },
-}
 
 # --- Platform mail (to admins, about their credentials and keys) ----------------------------------------------------
 # smtp://user:password@host:port, smtp+tls://… or smtp+ssl://…; empty: nothing is mailed, the audit log still has it.

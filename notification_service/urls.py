@@ -1,5 +1,6 @@
 """Every address of the service, with and without the trailing slash."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
@@ -34,6 +35,8 @@ urlpatterns = [
     route("swagger/", SpectacularSwaggerView, "swagger-short"),
     route("redoc/", SpectacularRedocView, "redoc"),
     path("admin/", admin.site.urls),
+    # Two demo people on one page: only where `make up` runs; images do not even contain it.
+    *([path("", include("notification_service.local.demo_page.urls"))] if settings.DEMO_FILE else []),
     # Last: what is no address of ours is answered like every other error, in development too.
     re_path("", NoSuchAddress.as_view()),
 ]

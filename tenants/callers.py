@@ -27,6 +27,8 @@ class Caller:
     actor_type: Literal["user", "service", "api_key", "system"]
     actor_id: str
     actor_label: str = ""
+    #: What other people may call a person: in chat, for example. The label may be an address that is nobody's business.
+    name: str = ""
     email: str = ""
     role: str = ""
     platform_role: str = ""

@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
@@ -159,17 +158,14 @@ def _make() -> SigningKey:
     private_pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    key_id = new_id()
-    return SigningKey.objects.create(
-        id=key_id,
-        algorithm=ALGORITHM,
-        public_pem=public_pem.decode(),
-        private_pem_encrypted=key_ring().encrypt(private_pem, associated_data=_place(key_id)),
-    )
+    key = SigningKey(id=new_id(), algorithm=ALGORITHM, public_pem=public_pem.decode())
+    key.private_pem_encrypted = key_ring().encrypt(private_pem, associated_data=key.associated_data)
+    key.save(force_insert=True)
+    return key
 
 
 def _load(key: SigningKey) -> Signer:
-    pem = key_ring().decrypt(bytes(key.private_pem_encrypted), associated_data=_place(key.id))
+    pem = key_ring().decrypt(bytes(key.private_pem_encrypted), associated_data=key.associated_data)
     private = serialization.load_pem_private_key(pem, password=None)
     if not isinstance(private, RSAPrivateKey):
         raise TypeError(f"signing key {key.id} is no RSA key")
@@ -181,7 +177,3 @@ def _parse_public(pem: str) -> RSAPublicKey:
     if not isinstance(public, RSAPublicKey):
         raise TypeError("a signing key is no RSA key")
     return public
-
-
-def _place(key_id: UUID) -> bytes:
-    return b"signing-key:" + key_id.bytes

@@ -27,7 +27,7 @@ def person_of(caller: Caller) -> Person:
     """Return the person who calls. Raises ``PermissionDenied`` for API keys, services, and who has no tenant."""
     if caller.actor_type != "user" or not caller.may(Permission.SELF):
         raise PermissionDenied("Only a signed-in person can chat.", code="no_person")
-    return Person(caller.required_tenant_id(), caller.actor_id, caller.actor_label[:255])
+    return Person(caller.required_tenant_id(), caller.actor_id, (caller.name or caller.actor_label)[:255])
 
 
 def other_user_id(text: str, field: str) -> str:

@@ -63,14 +63,19 @@ class KeyRing:
         """Re-encrypt the data key under the first key of the ring. Raises ``DecryptionError``."""
         return self._wrap(self._unwrap(ciphertext, associated_data), associated_data) + ciphertext[_BODY:]
 
+    @property
+    def prefix(self) -> bytes:
+        """What every ciphertext under the first key of the ring begins with, and no other does."""
+        return _VERSION + self._current
+
     def is_current(self, ciphertext: bytes) -> bool:
         """Whether the first key of the ring encrypted it."""
-        return ciphertext[len(_VERSION) : _HEADER] == self._current
+        return ciphertext.startswith(self.prefix)
 
     def _wrap(self, data_key: bytes, associated_data: bytes) -> bytes:
         nonce = os.urandom(_NONCE)
         wrapped = self._keys[self._current].encrypt(nonce, data_key, associated_data)
-        return _VERSION + self._current + nonce + wrapped
+        return self.prefix + nonce + wrapped
 
     def _unwrap(self, ciphertext: bytes, associated_data: bytes) -> bytes:
         if ciphertext[:1] != _VERSION or len(ciphertext) < _BODY + _NONCE + _TAG:

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from notification_service.lib.scope import tenant_scope
 from notification_service.local.demo_channels import Payloads, demo_payloads, sendgrid_payload
+from notification_service.local.demo_chat import seed_chat
 from notification_service.local.files import write_private
 from notifications.credentials.models import Credential
 from notifications.credentials.services import create_credential, decrypt, update_credential, valid_payload
@@ -26,6 +27,9 @@ from tenants.permissions import API_KEY_SCOPES
 from tenants.tokens import issue_access_token, issue_platform_token
 
 _LIFETIME = timedelta(days=365)
+#: The company of the demo page and its two people: one who sends, one who receives.
+TENANT = "acme"
+PAGE_PEOPLE = ("hr@acme.example", "user@acme.example")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def seed_demo(path: Path) -> dict[str, Any]:
     earlier = _earlier(path)
     known = _known_passwords(earlier)
     with transaction.atomic():
-        acme = _tenant("acme", "Acme", "#0f766e")
+        acme = _tenant(TENANT, "Acme", "#0f766e")
         globex = _tenant("globex", "Globex", "#7c3aed")
         admin = _person("admin@acme.example", "Ada Admin", known)
         member = _person("hr@acme.example", "Hanna HR", known)
@@ -56,6 +60,7 @@ def seed_demo(path: Path) -> dict[str, Any]:
         _member(acme, member, Role.HR)
         _member(acme, customer, Role.CUSTOMER)
         _member(globex, other_admin, Role.ADMIN)
+        conversation = seed_chat(acme, ((member.user, Role.HR), (customer.user, Role.CUSTOMER)))
         payloads = demo_payloads(acme)
         _credentials(acme, payloads)
         _credentials(globex, demo_payloads(globex))
@@ -64,6 +69,7 @@ def seed_demo(path: Path) -> dict[str, Any]:
     demo = {
         "base_url": base_url,
         "ws_url": base_url.replace("http", "ws", 1) + "/ws/notifications/",
+        "demo_url": f"{base_url}/demo/",
         "sandbox_url": settings.SANDBOX_URL,
         "kafka_bootstrap_servers": settings.KAFKA_BOOTSTRAP_SERVERS,
         "tenant_id": str(acme.id),
@@ -74,6 +80,7 @@ def seed_demo(path: Path) -> dict[str, Any]:
         "token": issue_access_token(admin.user, acme, Role.ADMIN, _LIFETIME),
         "user_token": issue_access_token(customer.user, acme, Role.CUSTOMER, _LIFETIME),
         "user_id": str(customer.user.id),
+        "conversation_id": str(conversation),
         "platform_token": issue_platform_token(platform.user, _LIFETIME),
         "api_keys": pairs,
         "smtp": payloads.get(("email", "smtp")),

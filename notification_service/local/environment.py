@@ -90,6 +90,7 @@ class LocalSetup:
             "EMAIL_URL": f"smtp://platform:sandbox@{smtp}",
             "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "LOG_FORMAT": "console",
+            "DEMO_FILE": str(self.local / "demo.json"),
             "PYTHONUNBUFFERED": "1",
         }
         if self.postgres:

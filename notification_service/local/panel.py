@@ -25,6 +25,7 @@ def panel(demo_path: Path) -> str:
     base, sandbox = demo["base_url"], demo["sandbox_url"]
     rows = [
         ("Service", base),
+        ("Demo page", f"{demo['demo_url']}   (two people, two bells, a chat)"),
         ("API docs", f"{base}/api/docs/"),
         ("Admin", f"{base}/admin/"),
         ("Sandbox", f"{sandbox}/   (what was sent, as its recipient sees it)"),

@@ -21,6 +21,13 @@ _SPARE_CORES = min(max(1, (os.cpu_count() or 1) - 1), 4)
 #: core to the others, and where cores are few it gives way to them (``WORKER_NICE``).
 WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", _SPARE_CORES)}
 BULK_NICE = 10
+#: How uvicorn serves everything. Compression costs 20 KB a socket. Neither a client that reads nothing nor a request
+#: that does not end may keep it from stopping.
+WEB_SERVER = (
+    *("-m", "uvicorn", "notification_service.asgi:application", "--no-proxy-headers", "--no-server-header"),
+    *("--no-access-log", "--timeout-graceful-shutdown=10", "--ws-max-size=65536", "--ws-per-message-deflate=false"),
+    "--ws=notifications.inbox.socket.protocol:BoundedCloseProtocol",
+)
 
 
 def local_services(setup: LocalSetup) -> list[Service]:
@@ -52,8 +59,6 @@ def local_services(setup: LocalSetup) -> list[Service]:
 
     sandbox_ports = [f"--smtp-port={setup.ports['sandbox_smtp']}", f"--http-port={setup.ports['sandbox_http']}"]
     place = ["--host=127.0.0.1", *sandbox_ports, f"--data-dir={local / 'sandbox'}"]
-    bind = ["--host=127.0.0.1", f"--port={setup.port}", "--no-proxy-headers", "--no-server-header", "--no-access-log"]
-    sockets = ["--ws-max-size=65536", "--ws-per-message-deflate=false"]  # compression costs 20 KB a socket
     beat = ["beat", "--pidfile="]
     celery = ["-m", "celery", "-A", "notification_service"]
     demo = ["manage.py", "seed_demo", f"--write={local / 'demo.json'}"]
@@ -78,6 +83,9 @@ def local_services(setup: LocalSetup) -> list[Service]:
         if environment.get("KAFKA_BOOTSTRAP_SERVERS")
         else []
     )
+    if environment.get("AMQP_URL"):
+        reads_queues = ("manage.py", "consume_events", "--source", "amqp")
+        consumers.append(python("consumer-amqp", *reads_queues, needs=("seed", "sandbox"), settle=2.0))
     return [
         *servers,
         python("sandbox", "-m", "sandbox", *place, needs=(), ready=sandbox_answers),
@@ -85,7 +93,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
         python("seed", *demo, needs=("migrate", "sandbox"), once=True),
         python(
             "web",
-            *("-m", "uvicorn", "notification_service.asgi:application", *bind, *sockets),
+            *(*WEB_SERVER, "--host=127.0.0.1", f"--port={setup.port}"),
             needs=("seed", "sandbox"),
             ready=lambda: answers(f"{setup.base_url}/health"),
         ),

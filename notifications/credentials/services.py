@@ -262,16 +262,6 @@ def describe(credential: Credential) -> dict[str, Any]:
     }
 
 
-def rotate(credential: Credential) -> bool:
-    """Encrypt under the first key of the ring; return whether that changed anything."""
-    ciphertext = bytes(credential.payload_encrypted)
-    if key_ring().is_current(ciphertext):
-        return False
-    credential.payload_encrypted = key_ring().rotate(ciphertext, associated_data=credential.associated_data)
-    credential.save(update_fields=["payload_encrypted"])
-    return True
-
-
 def open_provider(key: str) -> Provider[Any]:
     """Return a new provider for the running event loop, bound to the networks that tenants' hosts may be in."""
     return make_provider(key, network_policy=NetworkPolicy.parse(settings.OUTBOUND_ALLOWED_NETWORKS))

@@ -13,15 +13,16 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from notification_service.lib.encryption import key_ring
-from notification_service.lib.errors import Conflict, NotFound, ServiceError
+from notification_service.lib.errors import Conflict, NotFound, ServiceError, Unavailable
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.events.catalogue import check_payload
 from notifications.events.intake import Accepted, accept_events
 from notifications.events.models import DeadLetter
+from notifications.events.schemas import RegistryAway, is_wrapped, unwrapped
 from notifications.events.secrets import take_out
-from notifications.events.shapes import NewEvent, read_message
-from tenants import audit
+from notifications.events.shapes import MAX_BYTES, NewEvent, read_message
+from tenants import audit, limits
 from tenants.callers import Caller
 from tenants.models import Tenant, TenantStatus
 
@@ -73,7 +74,8 @@ def get_dead_letter(letter_id: UUID) -> DeadLetter:
 
 
 def replay(caller: Caller, letter_id: UUID) -> Accepted:
-    """Take a message in again. Raises ``NotFound``, ``Conflict`` if that was done, ``InvalidInput`` if it is still bad.
+    """Take a message in again. Raises ``NotFound``, ``Conflict`` if that was done, ``InvalidInput`` if it is still bad,
+    ``TooManyRequests`` beyond the tenant's plan, and ``Unavailable`` while the schema registry is away.
 
     Needs the scope of the letter's tenant, or the platform's.
     """
@@ -82,9 +84,13 @@ def replay(caller: Caller, letter_id: UUID) -> Accepted:
         raise NotFound
     if letter.replayed_at:
         raise Conflict("It was taken in already.", code="already_replayed")
-    tenant_id, new = understood(message_of(letter), source=letter.topic)
+    try:
+        tenant_id, new = understood(message_of(letter), source=letter.topic)
+    except RegistryAway as error:
+        raise Unavailable(f"It can not be read now: {error}.") from None
     if letter.tenant_id not in (None, tenant_id):
         raise NotFound
+    limits.admit_events(tenant_id, new.mode, 1)
     with tenant_scope(tenant_id):
         (accepted,) = accept_events([new], process=True)
     letter.replayed_at, letter.event_id = timezone.now(), accepted.event.id
@@ -100,7 +106,12 @@ def replay_as_staff(caller: Caller, letter_id: UUID) -> Accepted:
 
 
 def understood(message: bytes | None, *, source: str, id: UUID | None = None) -> tuple[UUID, NewEvent]:
-    """Return tenant and event of a message. Raises ``InvalidInput``, ``UnknownTenant``, ``BadPayload``."""
+    """Return tenant and event of a message.
+
+    Raises ``InvalidInput``, ``UnknownTenant``, ``BadPayload``, and ``RegistryAway``, of which no message is guilty.
+    """
+    if message is not None and is_wrapped(message) and len(message) <= MAX_BYTES:
+        message = unwrapped(message)
     name, new = read_message(message, source=source, id=id)
     tenant_id = active_tenant(name)
     try:

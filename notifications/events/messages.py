@@ -17,7 +17,7 @@ from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
 from notifications.channels.base import Channel, ContentError
 from notifications.channels.registry import channels
-from notifications.credentials.services import require_credential
+from notifications.credentials.services import known_to_have_credential, require_credential
 from notifications.events.happening import Happening
 from notifications.events.people import Person
 from notifications.recipients.preferences import Defer, Planned, Withhold, decide
@@ -82,7 +82,8 @@ class Ways:
         """Return why nothing can be sent on a channel, or nothing."""
         if (channel, mode) not in self._known:
             try:
-                require_credential(channel, mode)
+                if not known_to_have_credential(current_tenant_id(), channel, mode):
+                    require_credential(channel, mode)
                 self._known[channel, mode] = ""
             except Conflict as error:
                 self._known[channel, mode] = error.message

@@ -19,6 +19,7 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "whatsapp": ("whatsapp", "phone", "phone_number"),
     "push": ("push_token", "device_token", "token"),
 }
+_WORDS: Final = (str, int)
 _CHANNELS: Final = (*_FIELDS, "inapp")
 
 
@@ -81,7 +82,7 @@ def reachable(people: Iterable[recipients.Person]) -> list[Person]:
 def given_person(event: Happening) -> Person:
     """Return the person of an event as far as its payload tells."""
     payload: Mapping[str, Any] = event.payload
-    objects = [payload[name] for name in _OBJECTS if isinstance(payload.get(name), Mapping)]
+    objects = [payload[name] for name in _OBJECTS if name in payload and isinstance(payload[name], dict)]
     places = [*objects, payload]
     # The payload's own ``id`` is that of the matter, not of a person.
     user_id = event.user_id or _first(places, ("user_id", "userId")) or _first(objects, ("id",))
@@ -101,6 +102,8 @@ def _first(places: Collection[Mapping[str, Any]], names: Collection[str]) -> str
     for place in places:
         for name in names:
             value = place.get(name)
-            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+            if value is None or value == "":
+                continue
+            if isinstance(value, _WORDS) and not isinstance(value, bool):
                 return str(value)
     return ""

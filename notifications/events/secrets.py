@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -48,15 +49,15 @@ def take_out(event_type: str, payload: Mapping[str, Any]) -> tuple[dict[str, Any
     Secret is what the catalogue says, and what is called a secret (``password``, ``token``, ``api_key`` …).
     """
     known = known_events().get(event_type)
-    names = frozenset(known.secret) if known else frozenset()
+    names = known.secret if known else ()
+    if not _holds_secret(payload, names):
+        return dict(payload), {}
     taken: dict[str, str] = {}
 
     def clean(value: Any, path: str, *, secret: bool) -> Any:
         if isinstance(value, Mapping):
             return {
-                key: clean(
-                    item, f"{path}.{key}" if path else key, secret=secret or key in names or _is_secret(key, path)
-                )
+                key: clean(item, f"{path}.{key}" if path else key, secret=secret or key in names or _is_secret(key))
                 for key, item in value.items()
             }
         if isinstance(value, list):
@@ -71,7 +72,20 @@ def take_out(event_type: str, payload: Mapping[str, Any]) -> tuple[dict[str, Any
     return clean(payload, "", secret=False), taken
 
 
-def _is_secret(name: str, path: str) -> bool:
+def _holds_secret(value: Any, names: Sequence[str]) -> bool:
+    """Whether anything in it goes by a secret's name: in the ordinary event nothing does."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in names or _is_secret(key) or (type(item) is not str and _holds_secret(item, names)):
+                return True
+        return False
+    if isinstance(value, list):
+        return any(_holds_secret(item, names) for item in value)
+    return isinstance(value, Mapping)
+
+
+@lru_cache(maxsize=4096)
+def _is_secret(name: str) -> bool:
     # ``push_tokens`` and a device's ``token`` are addresses, and names of people's keys are not always secrets.
     return name not in ("token", "tokens", "push_token", "push_tokens", "device_token") and is_secret_name(name)
 

@@ -34,6 +34,8 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "metadata": ("metadata",),
     "caused_by": ("caused_by", "causedBy"),
 }
+#: The fields by which a repetition is known.
+KNOWN_BY: Final = frozenset(_NAMES["client_event_id"])
 #: Stays in the payload too: words may want it.
 _KEPT: Final = frozenset({"user_id", "userId"})
 _TAKEN: Final = frozenset(name for names in _NAMES.values() for name in names) - _KEPT
@@ -68,18 +70,19 @@ def read_message(value: bytes | None, *, source: str, id: UUID | None = None) ->
     if not isinstance(body, dict):
         raise InvalidInput("The message is no JSON object.", code="not_json")
     # What the database can not hold is looked for in the text at once; the ordinary message has nothing of the kind.
-    if _NULL.search(value) or value.count(b"{") + value.count(b"[") > _MAX_DEPTH:
+    if (b"u0000" in value and _NULL.search(value)) or value.count(b"{") + value.count(b"[") > _MAX_DEPTH:
         check_storable(body)
     return read_object(body, source=source, id=id)
 
 
 def read_object(body: Mapping[str, Any], *, source: str, id: UUID | None = None) -> tuple[str, NewEvent]:
     """Return the tenant's name for itself, and the event of an object of either shape. Raises ``InvalidInput``."""
-    found = {name: next((body[each] for each in names if each in body), None) for name, names in _NAMES.items()}
-    structured = isinstance(body.get("payload"), Mapping)
-    payload = body["payload"] if structured else {key: item for key, item in body.items() if key not in _TAKEN}
+    found = {name: _first(body, names) for name, names in _NAMES.items()}
+    payload = body.get("payload")
+    if not isinstance(payload, dict):
+        payload = {key: item for key, item in body.items() if key not in _TAKEN}
     metadata = found["metadata"] or {}
-    if not isinstance(metadata, Mapping):
+    if not isinstance(metadata, dict):
         raise _wrong("metadata", "Must be an object.")
     new = NewEvent(
         type=_text("event_type", found["type"], MAX_TYPE, required=True),
@@ -103,6 +106,13 @@ def user_of(payload: Mapping[str, Any]) -> str:
         if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
             return str(value)[:255]
     return ""
+
+
+def _first(body: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    for name in names:
+        if name in body:
+            return body[name]
+    return None
 
 
 def check_storable(parts: Mapping[str, Any]) -> None:
@@ -129,6 +139,8 @@ def _depth(value: Any) -> int:
 
 
 def _text(name: str, value: Any, most: int, *, required: bool = False) -> str:
+    if type(value) is str and 0 < len(value) <= most and "\x00" not in value:
+        return value
     if value is None or value == "":
         if required:
             raise _wrong(name, "This field is required.")

@@ -25,3 +25,8 @@ class SigningKey(UUIDModel):
     class Meta:
         db_table = "signing_key"
         ordering = ["-id"]
+
+    @property
+    def associated_data(self) -> bytes:
+        """What binds the ciphertext to this row."""
+        return b"signing-key:" + self.id.bytes

@@ -19,6 +19,7 @@ from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
 from notification_service.lib.scope import platform_scope, tenant_scope
+from notification_service.local.demo_page import urls as demo_page
 from notifications.events.dead_letters import Letter, bury
 from tenants.api.permissions import PUBLIC, AnyOf, required_permission
 from tenants.api.views import NoSuchAddress, ServiceView
@@ -39,6 +40,10 @@ ANYBODY = {
     ("POST", "api/v1/auth/register"),
     # Whoever has the address of a file: it is signed for one person, who is looked up again.
     ("GET", "api/notifications/chat/files/<uuid:file_id>/content"),
+    # The demo page: `make up` alone mounts it, for callers on this machine; its view refuses everybody else.
+    ("GET", "demo/"),
+    ("GET", "demo/files/<str:name>"),
+    ("POST", "demo/people"),
     # Whoever has the link of a message: the token is signed.
     ("GET", "t/c/<str:token>"),
     ("GET", "t/o/<str:token>.gif"),
@@ -93,7 +98,7 @@ def walk(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator
             yield Route(prefix + str(pattern.pattern), view, tuple(pattern.pattern.converters))
 
 
-ROUTES = list(walk(get_resolver().url_patterns))
+ROUTES = [*walk(get_resolver().url_patterns), *walk(demo_page.urlpatterns)]
 CALLS = [(method, route) for route in ROUTES for method in route.methods]
 GUARDED = [(method, route) for method, route in CALLS if (method, route.pattern) not in ANYBODY]
 

@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
+from django.db.models import BinaryField
 from pytest_django.fixtures import Settings
 
-from notification_service.lib.encryption import DecryptionError, KeyRing
+from notification_service.lib.encryption import DecryptionError, KeyRing, key_ring
 from notification_service.lib.scope import platform_scope, tenant_scope
-from notifications.credentials.management.commands import rotate_credentials
+from notifications.credentials import rotation
 from notifications.credentials.models import Credential
+from notifications.credentials.rotation import encrypted_columns
 from notifications.credentials.services import decrypt
+from notifications.events.dead_letters import Letter, bury
+from tenants import signing_keys
 from tenants.models import AuditLog
 from tests.conftest import Persona
 from tests.credentials.conftest import CREDENTIALS, PASSWORD, body
@@ -83,11 +88,11 @@ def many(admin: Persona, stranger: Persona, create: Create) -> list[tuple[Person
 def test_rotation_moves_every_credential_to_the_first_key(
     many: list[tuple[Persona, Credential]], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rotate_credentials, "BATCH", 2)
+    monkeypatch.setattr(rotation, "BATCH", 2)
     old, new = django_settings.ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
     settings.ENCRYPTION_KEYS = [new, old]
-    assert "5 of 5" in rotate()
-    assert "0 of 5" in rotate()
+    assert "credential.payload_encrypted: 5 of 5" in rotate()
+    assert "credential.payload_encrypted: 0 of 5" in rotate()
     settings.ENCRYPTION_KEYS = [new]
     for n, (persona, credential) in enumerate(many):
         now = stored(persona, {"id": credential.id})
@@ -95,13 +100,16 @@ def test_rotation_moves_every_credential_to_the_first_key(
         assert KeyRing([new]).is_current(bytes(now.payload_encrypted))
     with platform_scope("test"):
         rows = AuditLog.objects.filter(action="credentials.rotated")
-        assert [(row.tenant_id, row.metadata["rotated"]) for row in rows] == [(None, 0), (None, 5)]
+        assert [(row.tenant_id, row.metadata["columns"].get("credential.payload_encrypted", 0)) for row in rows] == [
+            (None, 0),
+            (None, 5),
+        ]
 
 
 def test_a_dry_run_changes_nothing(many: list[tuple[Persona, Credential]], settings: Settings) -> None:
     old, new = django_settings.ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
     settings.ENCRYPTION_KEYS = [new, old]
-    assert "5 of 5" in rotate("--dry-run")
+    assert "credential.payload_encrypted: 5 of 5" in rotate("--dry-run")
     settings.ENCRYPTION_KEYS = [old]
     for persona, credential in many:
         decrypt(stored(persona, {"id": credential.id}))
@@ -114,9 +122,87 @@ def test_a_key_that_is_missing_is_told_and_the_others_are_rotated(
     settings.ENCRYPTION_KEYS = [lost, old]
     orphan = create()
     settings.ENCRYPTION_KEYS = [new, old]
-    with pytest.raises(CommandError, match="1 credential") as refused:
+    with pytest.raises(CommandError, match=r"1 of credential\.payload_encrypted") as refused:
         rotate()
     assert orphan["id"] in str(refused.value)
     settings.ENCRYPTION_KEYS = [new]
     for persona, credential in many:
         decrypt(stored(persona, {"id": credential.id}))
+
+
+def everything_encrypted(admin: Persona, create: Create) -> None:
+    """Make a row for each encrypted column of the service. A new column needs a line here."""
+    create()
+    client = admin.client
+    endpoint = client.post("/api/v1/webhooks/endpoints", {"url": "https://crm.acme.example/webhooks"}).json()
+    posts: list[tuple[str, dict[str, Any]]] = [
+        (f"/api/v1/webhooks/endpoints/{endpoint['id']}/rotate-secret", {}),
+        ("/api/v1/events/sources", {"name": "Parcels"}),
+        ("/api/v1/events", {"type": "something.secret", "payload": {"password": "hunter2-hunter2"}}),
+    ]
+    for path, body_ in posts:
+        answer = client.post(path, body_)
+        assert answer.status_code in (200, 201), answer.content
+    service = {"url": "https://crm.acme.example/users/{user_id}", "secret": "a-secret-of-acme"}
+    assert client.put("/api/v1/projects/me/user-service", service).status_code == 200
+    with platform_scope("test"):
+        bury([Letter("hr-events", 0, 0, "", b"{", "not_json", "No JSON.", admin.tenant_id)])
+        bury([Letter("hr-events", 0, 1, "", b"{", "not_json", "No JSON.")])
+    signing_keys.rotate()
+
+
+def in_clear() -> dict[tuple[str, Any], bytes]:
+    """Everything that is encrypted, by column and row."""
+    found = {}
+    with platform_scope("test"):
+        for column in encrypted_columns():
+            for row in column.model._default_manager.exclude(**{column.name: None}):
+                value = bytes(getattr(row, column.name))
+                found[str(column), row.pk] = key_ring().decrypt(value, associated_data=row.associated_data)
+    return found
+
+
+def test_every_encrypted_column_is_rotated_so_that_the_old_key_can_go(
+    admin: Persona, create: Create, settings: Settings
+) -> None:
+    everything_encrypted(admin, create)
+    before = in_clear()
+    assert {column for column, _ in before} == {str(column) for column in encrypted_columns()}, "each has a row here"
+    old, new = django_settings.ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
+    settings.ENCRYPTION_KEYS = [new, old]
+    said = rotate()
+    assert "webhook_endpoint.previous_secret_encrypted: 1 of 1 rotated." in said
+    assert not any(secret.decode() in said for secret in before.values())
+    settings.ENCRYPTION_KEYS = [new]
+    assert in_clear() == before
+    assert all(" 0 of " in line for line in rotate().splitlines())
+
+
+def test_what_is_binary_is_encrypted_by_name_or_known_to_be_no_secret() -> None:
+    binary = {
+        f"{model._meta.db_table}.{field.name}"
+        for model in apps.get_models()
+        for field in model._meta.local_concrete_fields
+        if isinstance(field, BinaryField) and not field.name.endswith("_hash")
+    }
+    assert binary - {"campaign_recipient.address_key"} == {str(column) for column in encrypted_columns()}
+
+
+def test_an_interrupted_rotation_goes_on_where_it_was(
+    many: list[tuple[Persona, Credential]], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotation, "BATCH", 2)
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), django_settings.ENCRYPTION_KEYS[0]]
+    real, calls = KeyRing.rotate, []
+
+    def interrupted(ring: KeyRing, ciphertext: bytes, *, associated_data: bytes) -> bytes:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(ring, ciphertext, associated_data=associated_data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeyRing, "rotate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rotate()
+    assert "credential.payload_encrypted: 3 of 5" in rotate()

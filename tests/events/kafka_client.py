@@ -44,12 +44,12 @@ class Kafka:
     def consumer(self, **config: Any) -> EventConsumer:
         """Start a consumer of the service; ``turn`` it."""
         made = EventConsumer([self.topic], **config)
-        made._consumer.subscribe([self.topic], on_assign=made._on_assign, on_revoke=made._on_revoke)
+        made.subscribe()
         self._consumers.append(made)
         return made
 
     def drain(self, consumer: EventConsumer, count: int, seconds: float = 20.0) -> int:
-        """Turn a consumer until it has read ``count`` messages; return how many it has."""
+        """Turn a consumer until it has taken in ``count`` messages; return how many it has."""
         read, deadline = 0, time.monotonic() + seconds
         while read < count and time.monotonic() < deadline:
             read += consumer.turn()
@@ -72,4 +72,4 @@ class Kafka:
     def close(self) -> None:
         """Leave the groups."""
         for consumer in self._consumers:
-            consumer._consumer.close()
+            consumer.close()

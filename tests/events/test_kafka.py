@@ -103,7 +103,7 @@ def test_a_crash_before_the_commit_of_offsets_loses_nothing(
     with monkeypatch.context() as crash:
         crash.setattr(EventConsumer, "_commit", lambda self, messages: None)
         kafka.drain(first, 4)
-    first._consumer.close()
+    first.close()
     kafka._consumers.clear()
     assert kafka.drain(kafka.consumer(), 4) == 4
     assert (len(events(sender)), len(records(sender))) == (4, 4)
@@ -225,7 +225,7 @@ def test_two_consumers_share_the_partitions_and_one_takes_over(sender: Persona, 
     while read < 20:
         assert time.monotonic() < deadline
         read += first.turn() + second.turn()
-    second._consumer.close()
+    second.close()
     kafka._consumers.remove(second)
     for partition in range(4):
         kafka.publish(flat(sender, 100 + partition), partition=partition)
@@ -247,16 +247,17 @@ def test_it_says_that_it_lives_and_how_far_behind_it_is(sender: Persona, kafka: 
     assert (silence("consumer") or 0.0) < 5
 
 
-def test_stopping_finishes_the_batch(sender: Persona, kafka: Kafka) -> None:
+def test_stopping_finishes_the_batch_in_hand(sender: Persona, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     kafka.publish(*(flat(sender, n) for n in range(3)), partition=0)
     reader = EventConsumer([kafka.topic])
-    real = reader._take_in
+    real = consumer_module.store
 
-    def take_in(messages: Any) -> None:
+    def store(messages: Any) -> Any:
         reader.stop()
-        real(messages)
+        time.sleep(0.2)  # the reader has turned to leaving by now
+        return real(messages)
 
-    reader._take_in = take_in  # type: ignore[method-assign]
+    monkeypatch.setattr(consumer_module, "store", store)
     watchdog = threading.Timer(30, reader.stop)
     watchdog.start()
     reader.run()
@@ -274,6 +275,9 @@ def test_a_place_has_one_id_and_a_topic_made_anew_has_others() -> None:
     others = [("hr-events", 0, 8), ("hr-events", 1, 7), ("app-events", 0, 7)]
     assert len({first, *(place_id(*place, 1_790_000_000_123) for place in others)}) == 4
     assert place_id("hr-events", 0, 7, 1_790_000_000_124) != first
+    later = [place_id("hr-events", 0, offset, 1_790_000_000_123) for offset in (8, 2**28, 2**39)]
+    assert [first, *later] == sorted([first, *later]), "events of one millisecond stand in their order"
+    assert {(each.version, each.variant) for each in later} == {(7, first.variant)}
     assert (first.version, int(id_time(first).timestamp())) == (7, 1_790_000_000)
 
 

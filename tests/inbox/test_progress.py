@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,8 @@ from tenants.tokens import issue_access_token
 from tests.batches.conftest import table, upload, uploads_directory, work  # noqa: F401 - fixture
 from tests.campaigns.conftest import CONTENT, act, create, people, take_turns
 from tests.conftest import Persona
-from tests.inbox.conftest import Client, LiveServer, open_client
+from tests.inbox.clients import Client, open_client, play
+from tests.inbox.conftest import LiveServer
 from tests.records.conftest import make_credential  # noqa: F401 - fixture
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live")]
@@ -82,7 +82,7 @@ def test_a_files_progress_reaches_the_tenants_admins_alone(
         assert [await hears_nothing(each) for each in others] == [True, True]
         return got
 
-    got = asyncio.run(scenario())
+    got = play(scenario())
     assert {(frame["kind"], frame["id"]) for frame in got} == {("csv_job", job_id)}
     assert list(dict.fromkeys(frame["status"] for frame in got)) == ["paused", "queued", "running", "completed"]
     assert (got[0]["done"], got[0]["total"], got[0]["read"]) == (0, None, 0)
@@ -116,7 +116,7 @@ def test_a_campaigns_progress_reaches_the_tenants_admins_alone(
         assert [await hears_nothing(each) for each in others] == [True, True]
         return got
 
-    got = asyncio.run(scenario())
+    got = play(scenario())
     assert {(frame["kind"], frame["id"]) for frame in got} == {("campaign", str(campaign_id))}
     assert list(dict.fromkeys(frame["status"] for frame in got)) == ["sending", "cancelled"]
     assert (got[0]["done"], got[0]["total"]) == (0, 5)

@@ -50,6 +50,7 @@ except up.UpFailed as error:
 DEMO = {
     "base_url": "http://127.0.0.1:1",
     "sandbox_url": "http://127.0.0.1:2",
+    "demo_url": "http://127.0.0.1:1/demo/",
     "admin": {"email": "ada@acme.example", "password": "analytical"},
     "member": {"email": "grace@acme.example", "password": "compiler"},
     "token": "secret-token",

@@ -5,26 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import jsonschema
-import yaml
 from websockets.asyncio.client import ClientConnection
 
 from tenants.models import Role
 from tenants.tokens import issue_access_token
 from tests.conftest import Persona
+from tests.inbox.clients import connected
+from tests.inbox.conftest import LiveServer
+from tests.inbox.protocol import check
 
-PROTOCOL = yaml.safe_load((Path(__file__).parents[2] / "docs/asyncapi-chat.yaml").read_text())
 SECONDS = 10.0
-
-
-def check(frame: dict[str, Any]) -> None:
-    """Every frame is as the document says."""
-    schema = PROTOCOL["components"]["messages"][frame["type"]]["payload"]
-    jsonschema.validate(frame, {**schema, "components": PROTOCOL["components"]})
 
 
 class Client:
@@ -36,7 +29,7 @@ class Client:
     async def read(self, seconds: float = SECONDS) -> dict[str, Any]:
         async with asyncio.timeout(seconds):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
-        check(frame)
+        check("chat", frame)
         return frame
 
     async def next(self, *kinds: str, seconds: float = SECONDS) -> dict[str, Any]:
@@ -48,7 +41,7 @@ class Client:
                     return frame
 
     async def send(self, kind: str, **fields: Any) -> None:
-        check({"type": kind, **fields})
+        check("chat", {"type": kind, **fields})
         await self.socket.send(json.dumps({"type": kind, **fields}))
 
     async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
@@ -82,6 +75,15 @@ class Client:
                     if frame["type"] not in ("heartbeat", "presence_changed"):
                         got.append(frame)
         return got
+
+
+async def open_client(server: LiveServer, persona: Persona) -> Client:
+    """Connect and wait for the greeting, in a scenario that is played."""
+    headers = {"Authorization": f"Bearer {token_of(persona)}"}
+    client = Client(await connected(server.address(f"/ws/chat/{persona.tenant_id}/"), additional_headers=headers))
+    hello = await client.read(30)
+    assert (hello["type"], hello["user_id"]) == ("connection_established", str(persona.user.id))
+    return client
 
 
 def token_of(persona: Persona) -> str:

@@ -31,6 +31,16 @@ def test_a_direct_message_finds_or_makes_the_conversation_of_two(ada: Persona, b
     assert (again.status_code, again.json()["id"]) == (200, first.json()["conversation_id"])
 
 
+def test_people_see_names_and_not_addresses(ada: Persona, bob: Persona) -> None:
+    ada.user.name = "Ada Lovelace"
+    ada.user.save()
+    sent = direct(ada, bob).json()
+    assert sent["sender_name"] == "Ada Lovelace"
+    (conversation,) = bob.client.get(f"{CHAT}/conversations/").json()["results"]
+    assert "Ada Lovelace" in [place["name"] for place in conversation["participants"]]
+    assert "ada@acme.example" not in str(conversation)
+
+
 def test_nobody_writes_to_themselves_or_says_nothing(ada: Persona, bob: Persona) -> None:
     assert direct(ada, ada).json()["errors"].keys() == {"recipient_id"}
     assert direct(ada, bob, text="  ").json()["errors"].keys() == {"text"}

@@ -4,70 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from messaging.services import presence
-from messaging.sockets.commands import HANDLERS
 from notification_service.lib.redis import attempt
 from notifications.inbox.socket.threads import in_thread
 from tests.conftest import Persona
-from tests.inbox.conftest import LiveServer, refused
+from tests.inbox import clients
+from tests.inbox.clients import refused
+from tests.inbox.conftest import LiveServer
 from tests.inbox.conftest import _server as _server
 from tests.inbox.conftest import server as server
-from tests.messaging.clients import PROTOCOL, SECONDS, Client, token_of
+from tests.messaging.clients import SECONDS, Client, open_client, token_of
 from tests.messaging.conftest import CHAT, id_of, make_group, say
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live")]
 
 
-def test_the_document_has_every_command() -> None:
-    told = {reference["$ref"].rpartition("/")[2] for reference in PROTOCOL["operations"]["command"]["messages"]}
-    assert told == set(HANDLERS)
-    events = {reference["$ref"].rpartition("/")[2] for reference in PROTOCOL["operations"]["event"]["messages"]}
-    assert told | events == set(PROTOCOL["components"]["messages"])
-
-
 Open = Callable[[Persona], Awaitable[Client]]
-Scenario = Callable[[Open], Awaitable[None]]
+Scenario = Callable[[Open], Coroutine[Any, Any, None]]
+Play = Callable[[Scenario], None]
 
 
 @pytest.fixture
-def play(server: LiveServer) -> Iterator[Callable[[Scenario], None]]:
+def play(server: LiveServer) -> Play:
     """Run a scenario; the sockets that it opens are closed at its end."""
 
-    def run(scenario: Scenario) -> None:
-        async def whole() -> None:
-            sockets: list[ClientConnection] = []
+    async def open_as(persona: Persona) -> Client:
+        return await open_client(server, persona)
 
-            async def open_as(persona: Persona) -> Client:
-                socket = await connect(
-                    server.address(f"/ws/chat/{persona.tenant_id}/"),
-                    additional_headers={"Authorization": f"Bearer {token_of(persona)}"},
-                )
-                sockets.append(socket)
-                client = Client(socket)
-                hello = await client.read()
-                assert (hello["type"], hello["user_id"]) == ("connection_established", id_of(persona))
-                return client
-
-            try:
-                await scenario(open_as)
-            finally:
-                for socket in sockets:
-                    await socket.close()
-
-        asyncio.run(whole())
-
-    return run
-
-
-Play = Callable[[Scenario], None]
+    return lambda scenario: clients.play(scenario(open_as))
 
 
 def test_two_people_talk(server: LiveServer, play: Play, ada: Persona, bob: Persona) -> None:
