@@ -124,6 +124,27 @@ def test_roles_users_conditions_and_addresses_are_told(sender: Persona, people: 
     assert "waiting" not in reaction
 
 
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ({"users": ["ada", "cleo"]}, {"ada@example.com", "cleo@example.com"}),
+        ({"roles": ["sales"]}, {"cleo@example.com"}),
+        ({"where": {"email": "ben@example.com"}}, {"ben@example.com"}),
+        ({"addresses": {"email": ["desk@example.com"]}}, {"desk@example.com"}),
+    ],
+    ids=["users", "roles", "where", "addresses"],
+)
+def test_each_kind_of_target_is_told_alone(
+    sender: Persona, people: Callable[..., None], targets: dict[str, Any], expected: set[str]
+) -> None:
+    people("ada", "ben")
+    people("cleo", role="sales")
+    rule(sender, targetRoles=targets.get("roles", []), targets=targets, channels=["email"])
+    send(sender, TRANSACTION)
+    process(str(sender.tenant_id))
+    assert {record.recipient for record in records(sender)} == expected
+
+
 def test_a_crowd_is_told_in_pages(
     sender: Persona, people: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +360,8 @@ def test_a_trial_tells_all_and_sends_nothing(sender: Persona, people: Callable[.
         ({"channels": ["pigeon"]}, "channels"),
         ({"templates": {"email": {"subject": "{{"}}}, "templates.email.subject"),
         ({"targets": {"everybody": True}}, "targets.everybody"),
+        ({"targets": {"where": {"shoe_size": 9}}}, "targets.where.shoe_size"),
+        ({"targets": {"addresses": {"pigeon": ["x"]}}}, "targets.addresses.pigeon"),
         ({"digest": {"seconds": 0}}, "digest.seconds"),
         ({"escalation": [{"after_seconds": 5}]}, "escalation.0.channels"),
         ({"schedule": "every day"}, "schedule"),

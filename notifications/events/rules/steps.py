@@ -157,7 +157,7 @@ def _send(step: Step, rule: ActiveRule, event: Happening, reaction: Reaction, wa
         (person,) = people_of([event])
         for target in named_targets(rule.definition, person):
             add_for(reaction, rule, event, target, ways)
-    if not (targets.roles or targets.users or targets.where is not None):
+    if not targets.are_looked_up:
         return None
     page = find_people(
         roles=targets.roles,
@@ -181,7 +181,7 @@ def _send_digest(
     (person,) = people_of([event])
     targets = rule.definition.targets
     people = named_targets(rule.definition, person)
-    if targets.roles or targets.users or targets.where is not None:
+    if targets.are_looked_up:
         found = find_people(roles=targets.roles, user_ids=targets.users, where=targets.where, limit=PAGE)
         people += reachable(found)
     for target in people:
@@ -211,7 +211,7 @@ def _escalate(step: Step, rule: ActiveRule, event: Happening, reaction: Reaction
     if level.targets is not None:
         targets = level.targets
         people = named_targets(rule.definition.model_copy(update={"targets": targets}), person)
-        if targets.roles or targets.users or targets.where is not None:
+        if targets.are_looked_up:
             found = find_people(roles=targets.roles, user_ids=targets.users, where=targets.where, limit=PAGE)
             people += reachable(found)
     else:
