@@ -15,23 +15,30 @@ from uuid import UUID
 from django.utils import timezone
 
 from notification_service.lib.errors import TooManyRequests
-from notification_service.lib.rate_limit import Limit, take
+from notification_service.lib.rate_limit import Limit, peek, take, take_some
 from notification_service.lib.redis import RedisUnavailable, attempt, attempt_async
 from tenants.models import Plan, Tenant
+
+_EVENT_RATE: Final = Limit(1_000_000, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanLimits:
-    """``requests`` at the doors that write; ``notifications`` a calendar month (UTC), None for no limit."""
+    """``requests`` at the doors that write; ``notifications`` and ``events`` a calendar month (UTC), None: no limit.
+
+    ``event_rate`` is of events, however many come in one request.
+    """
 
     requests: Limit
     notifications: int | None
+    event_rate: Limit = _EVENT_RATE
+    events: int | None = None
 
 
 PLAN_LIMITS: Final[Mapping[str, PlanLimits]] = {
-    Plan.FREE: PlanLimits(Limit(200, 10.0), 5_000),
-    Plan.STARTER: PlanLimits(Limit(1_000, 10.0), 100_000),
-    Plan.PROFESSIONAL: PlanLimits(Limit(10_000, 10.0), 1_000_000),
+    Plan.FREE: PlanLimits(Limit(200, 10.0), 5_000, Limit(2_000, 10.0), 50_000),
+    Plan.STARTER: PlanLimits(Limit(1_000, 10.0), 100_000, Limit(10_000, 10.0), 1_000_000),
+    Plan.PROFESSIONAL: PlanLimits(Limit(10_000, 10.0), 1_000_000, Limit(100_000, 10.0), 10_000_000),
     Plan.ENTERPRISE: PlanLimits(Limit(100_000, 10.0), None),
 }
 
@@ -105,6 +112,58 @@ async def admit_some(tenant_id: UUID, mode: str, requests: int, limits: PlanLimi
     except RedisUnavailable:
         return sum(take(f"tenant:{tenant_id}", limits.requests).allowed for _ in range(requests))
     return int(answer[0])
+
+
+def admit_events(tenant_id: UUID, mode: str, count: int) -> int:
+    """Return how many of so many events may come in now, at least one.
+
+    Raises ``TooManyRequests``: ``throttled``, or ``quota_exceeded`` if the month's events are used up.
+    """
+    rate, left = _limits(tenant_id).event_rate, events_left(tenant_id, mode)
+    if left is not None and left <= 0:
+        raise events_used_up()
+    key, wanted = f"tenant:{tenant_id}:events", count if left is None else min(count, left)
+    granted = take_some(key, rate, wanted)
+    if not granted:
+        raise TooManyRequests("Too many events: slow down.", retry_after=max(peek(key, rate).retry_after, 0.1))
+    return granted
+
+
+def events_left(tenant_id: UUID, mode: str) -> int | None:
+    """Return how many events a tenant may still send this month; None without a limit, and while Redis is down."""
+    most = _limits(tenant_id).events
+    if most is None or mode != "live":
+        return None
+    try:
+        used = attempt(lambda client: cast("str | None", client.get(_events_key(tenant_id, mode))))
+    except RedisUnavailable:
+        return None
+    return max(0, most - int(used or 0))
+
+
+def count_events(tenant_id: UUID, mode: str, count: int) -> None:
+    """Count events that were stored for the first time; what comes twice is counted once."""
+    key = _events_key(tenant_id, mode)
+
+    def add(client: Any) -> None:
+        client.incrby(key, count)
+        client.expire(key, 5_184_000)
+
+    try:
+        attempt(add)
+    except RedisUnavailable:
+        return
+
+
+def events_used_up() -> TooManyRequests:
+    """Return the error of events that come when the month's are used up."""
+    return TooManyRequests(
+        "This month's quota of events is used up.", code="quota_exceeded", retry_after=_until_next_month()
+    )
+
+
+def _events_key(tenant_id: UUID, mode: str) -> str:
+    return f"tenant:{tenant_id}:events:{mode}:{timezone.now():%Y-%m}"
 
 
 def month_so_far(tenant_id: UUID) -> tuple[int, int | None]:

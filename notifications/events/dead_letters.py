@@ -22,7 +22,7 @@ from notifications.events.models import DeadLetter
 from notifications.events.schemas import RegistryAway, is_wrapped, unwrapped
 from notifications.events.secrets import take_out
 from notifications.events.shapes import MAX_BYTES, NewEvent, read_message
-from tenants import audit
+from tenants import audit, limits
 from tenants.callers import Caller
 from tenants.models import Tenant, TenantStatus
 
@@ -75,7 +75,7 @@ def get_dead_letter(letter_id: UUID) -> DeadLetter:
 
 def replay(caller: Caller, letter_id: UUID) -> Accepted:
     """Take a message in again. Raises ``NotFound``, ``Conflict`` if that was done, ``InvalidInput`` if it is still bad,
-    and ``Unavailable`` while the schema registry is away.
+    ``TooManyRequests`` beyond the tenant's plan, and ``Unavailable`` while the schema registry is away.
 
     Needs the scope of the letter's tenant, or the platform's.
     """
@@ -90,6 +90,7 @@ def replay(caller: Caller, letter_id: UUID) -> Accepted:
         raise Unavailable(f"It can not be read now: {error}.") from None
     if letter.tenant_id not in (None, tenant_id):
         raise NotFound
+    limits.admit_events(tenant_id, new.mode, 1)
     with tenant_scope(tenant_id):
         (accepted,) = accept_events([new], process=True)
     letter.replayed_at, letter.event_id = timezone.now(), accepted.event.id

@@ -7,15 +7,17 @@ once, in the same transaction (Kafka, whose batches are large), or left ``pendin
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from notification_service.lib.ids import new_id
@@ -29,6 +31,7 @@ from notifications.events.secrets import seal, take_out
 from notifications.events.shapes import NewEvent
 from notifications.events.wake import wake_after_commit
 from notifications.records.models import NotificationRecord
+from tenants import limits
 from tenants.callers import Mode
 
 
@@ -80,18 +83,31 @@ def accept_events(batch: Sequence[NewEvent], *, process: bool = False) -> list[A
     now = timezone.now()
     events = [_happening(new, now) for new in batch]
     _count_depths(batch, events)
-    reactions: dict[UUID, list[Reaction]] = {}
+    concluded: list[tuple[Happening, list[Reaction]]] = []
     if process:
-        reactions = {event.id: found for event, found in zip(events, react(events), strict=True)}
-        for event in events:
-            conclude(event, reactions[event.id], now)
+        concluded = list(zip(events, react(events), strict=True))
+        for event, reactions in concluded:
+            conclude(event, reactions, now)
     inserted = _insert(events)
-    fresh = [event for event in events if event.id in inserted]
+    _count_after_commit([event for event in events if event.id in inserted])
     if process:
-        carry_out_within_quota([(event, reactions[event.id]) for event in fresh])
-    elif fresh:
+        carry_out_within_quota([pair for pair in concluded if pair[0].id in inserted])
+    elif inserted:
         wake_after_commit(current_tenant_id())
     return _answers(events, inserted)
+
+
+def known_among(batch: Sequence[NewEvent]) -> list[bool]:
+    """Say of each event that brings its id whether it has come before. Needs the tenant's scope."""
+    keys = {new.client_event_id for new in batch if new.client_event_id}
+    known = set(Event.objects.filter(client_event_id__in=keys).values_list("client_event_id", flat=True))
+    ids = set(Event.objects.filter(id__in={new.id for new in batch if new.id}).values_list("id", flat=True))
+    return [new.client_event_id in known or new.id in ids for new in batch]
+
+
+def _count_after_commit(events: Sequence[Happening]) -> None:
+    for mode, count in Counter(event.mode for event in events).items():
+        transaction.on_commit(partial(limits.count_events, current_tenant_id(), mode, count))
 
 
 def carry_out_within_quota(concluded: Sequence[tuple[Happening, Sequence[Reaction]]]) -> None:

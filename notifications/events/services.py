@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from typing import Any, Final
 from uuid import UUID
 
-from notification_service.lib.errors import InvalidInput, NotFound, ServiceError
+from notification_service.lib.errors import InvalidInput, NotFound, ServiceError, TooManyRequests
 from notification_service.lib.ids import new_id
 from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
@@ -54,6 +55,7 @@ def submit(caller: Caller, new: NewEvent) -> Accepted:
     """
     limits.admit(caller.required_tenant_id(), caller.mode, notifications=0)
     _check(new)
+    limits.admit_events(caller.required_tenant_id(), caller.mode, 1)
     return accept_events([replace(new, mode=caller.mode)])[0]
 
 
@@ -76,8 +78,11 @@ def submit_batch(caller: Caller, batch: Sequence[NewEvent | ServiceError]) -> li
         else:
             answers.append(None)
             good.append(replace(new, mode=caller.mode))
-    accepted = iter(accept_events(good))
-    return [next(accepted) if answer is None else answer for answer in answers]
+    room = limits.admit_events(caller.required_tenant_id(), caller.mode, len(good)) if good else 0
+    # Those that are too many are refused one by one: the first ones are in.
+    refused = TooManyRequests("More events than may come in now: send this one again later.")
+    outcomes: Iterator[Accepted | ServiceError] = chain(accept_events(good[:room]), repeat(refused))
+    return [next(outcomes) if answer is None else answer for answer in answers]
 
 
 def get_event(event_id: UUID) -> Event:

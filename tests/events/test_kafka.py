@@ -275,6 +275,9 @@ def test_a_place_has_one_id_and_a_topic_made_anew_has_others() -> None:
     others = [("hr-events", 0, 8), ("hr-events", 1, 7), ("app-events", 0, 7)]
     assert len({first, *(place_id(*place, 1_790_000_000_123) for place in others)}) == 4
     assert place_id("hr-events", 0, 7, 1_790_000_000_124) != first
+    later = [place_id("hr-events", 0, offset, 1_790_000_000_123) for offset in (8, 2**28, 2**39)]
+    assert [first, *later] == sorted([first, *later]), "events of one millisecond stand in their order"
+    assert {(each.version, each.variant) for each in later} == {(7, first.variant)}
     assert (first.version, int(id_time(first).timestamp())) == (7, 1_790_000_000)
 
 
