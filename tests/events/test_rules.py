@@ -250,6 +250,19 @@ def test_an_escalation_ends_when_everybody_has_read(sender: Persona, people: Cal
         assert Step.objects.get(kind="escalation").detail == "Everybody was reached."
 
 
+def test_whoever_reads_the_first_message_late_is_told_no_more(sender: Persona, people: Callable[..., None]) -> None:
+    escalating(sender, people)
+    send(sender, TRANSACTION)
+    pass_time(sender)
+    assert pass_time(sender, seconds=601) == 1
+    assert len(records(sender)) == 4, "both by mail"
+    with tenant_scope(sender.tenant_id):
+        NotificationRecord.objects.filter(channel="inapp").update(status="success", delivery_state="read")
+    assert pass_time(sender, seconds=601) == 1
+    assert len(records(sender)) == 4, "the boss need not know"
+    assert waiting(sender) == []
+
+
 def test_what_waits_keeps_the_version_that_it_began_with(sender: Persona) -> None:
     made = rule(sender, delaySeconds=600, templates={"inapp": {"title": "Old words"}})
     send(sender, TRANSACTION)

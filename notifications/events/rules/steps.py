@@ -230,11 +230,12 @@ def _is_stored(record: NotificationRecord) -> bool:
 
 
 def _plan_escalation(step: Step, rule: ActiveRule, event: Happening, reaction: Reaction, level: int) -> None:
-    """Make the row of the level that follows what was just sent."""
+    """Make the row of the level that follows what was just sent; whoever reads any of it is told no more."""
     following = level + 1 if step.kind == StepKind.ESCALATION else 0
     levels = rule.definition.escalation
     if following >= len(levels) or not (reaction.drafts or reaction.skipped):
         return
+    sent = step.state["records"] if step.kind == StepKind.ESCALATION else []
     Step.objects.create(
         tenant_id=event.tenant_id,
         version_id=step.version_id,
@@ -243,7 +244,7 @@ def _plan_escalation(step: Step, rule: ActiveRule, event: Happening, reaction: R
         kind=StepKind.ESCALATION,
         due_at=timezone.now() + timedelta(seconds=levels[following].after_seconds),
         cancel_key=step.cancel_key,
-        state={"level": following, "records": [str(draft.row.id) for draft in reaction.drafts]},
+        state={"level": following, "records": [*sent, *(str(draft.row.id) for draft in reaction.drafts)]},
     )
 
 
