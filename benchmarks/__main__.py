@@ -28,6 +28,7 @@ BENCHMARKS = {
     "K1": ("kafka", "run"),
     "W2": ("sockets", "run_idle"),  # before W1, which goes on with its processes: it measures fresh ones
     "W1": ("sockets", "run_messages"),
+    "B1": ("mailing", "run"),
     "M1": ("memory", "run"),
 }
 #: A quick run of everything ends within so many seconds. What is not expected to fit in any more is shown as it was
@@ -45,6 +46,7 @@ _EXPECTED = {
     "K1": 8,
     "W2": 6,
     "W1": 4,
+    "B1": 12,
     "M1": 99,
 }
 #: What a benchmark needs that the service may not have yet: a channel.

@@ -39,6 +39,8 @@ _CONTENT: Final = {
     "html": "<p>Dear {{name}},</p><p>see us in {{city}}: {{voucher}} is worth {{number}} euros.</p>",
 }
 _HOSTNAME: Final = "baseline@csv"
+#: Where files are uploaded.
+UPLOAD: Final = "/api/v1/services/notifications/bulk/csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,10 @@ def read_ours(meter: Meter, who: Company, port: int, table: Table) -> Read:
     service.settle()
     meter.start()
     started = time.monotonic()
-    job_id = _upload(who, port, table.path)
-    job = _wait(who, job_id)
+    later = (timezone.now() + timedelta(days=1)).isoformat()
+    fields = {"channel": "email", "content": json.dumps(_CONTENT), "scheduled_at": later}
+    job_id = upload(port, UPLOAD, table.path, fields, {"X-API-Key": who.key, "X-API-Secret": who.secret})
+    job = wait_for_job(who, job_id)
     seconds = time.monotonic() - started
     usage = meter.stop()
     found = sum(service.statuses(who).values())
@@ -148,32 +152,28 @@ def _baseline_worker(scene: Scene) -> Program:
     )
 
 
-def _upload(who: Company, port: int, path: Path) -> str:
+def upload(port: int, address: str, path: Path, fields: Mapping[str, str], headers: Mapping[str, str]) -> str:
+    """Upload a file as a browser does; return the ``id`` of the answer. Raises ``BenchmarkFailed``."""
     boundary = secrets.token_hex(16)
-    later = (timezone.now() + timedelta(days=1)).isoformat()
-    fields = {"channel": "email", "content": json.dumps(_CONTENT), "scheduled_at": later}
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields.items()
     ]
     file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{path.name}"\r\n\r\n'
     body = "".join([*parts, file]).encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-    headers = {
-        "X-API-Key": who.key,
-        "X-API-Secret": who.secret,
-        "Content-Type": f"multipart/form-data; boundary={boundary}",
-    }
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST", "/api/v1/services/notifications/bulk/csv", body, headers)
+    sent = {**headers, "Content-Type": f"multipart/form-data; boundary={boundary}"}
+    connection.request("POST", address, body, sent)
     answer = connection.getresponse()
     said = answer.read()
     connection.close()
     if answer.status != 202:
-        raise BenchmarkFailed(f"I2: the upload was answered {answer.status}: {said[:500]!r}")
+        raise BenchmarkFailed(f"the upload was answered {answer.status}: {said[:500]!r}")
     return str(json.loads(said)["id"])
 
 
-def _wait(who: Company, job_id: str) -> Job:
+def wait_for_job(who: Company, job_id: str) -> Job:
+    """Wait until a job is complete. Raises ``BenchmarkFailed`` if it will not be."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         with tenant_scope(who.id):
@@ -181,9 +181,9 @@ def _wait(who: Company, job_id: str) -> Job:
         if job.status == JobStatus.COMPLETED:
             return job
         if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
-            raise BenchmarkFailed(f"I2: the job is {job.status}: {job.detail}")
+            raise BenchmarkFailed(f"the job is {job.status}: {job.detail}")
         time.sleep(0.02)
-    raise BenchmarkFailed("I2: the job did not finish")
+    raise BenchmarkFailed("the job did not finish")
 
 
 def _result(table: Table, rounds: int, ours: list[Read], theirs: list[Read]) -> Result:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -83,12 +83,17 @@ TEXT = Kind(
 )
 
 
-def fill(who: Company, kind: Kind, count: int, lane: str = "bulk") -> None:
-    """Write the campaign's records: of a template, as a campaign's are."""
+def template_of(who: Company, kind: Kind) -> MessageTemplate:
+    """Return the template of a kind, made if it is not there."""
     with tenant_scope(who.id):
-        template = MessageTemplate.objects.filter(slug=kind.template).first() or create_template(
+        return MessageTemplate.objects.filter(slug=kind.template).first() or create_template(
             who.caller, NewTemplate(kind.template, kind.channel, kind.content, slug=kind.template, layout="none")
         )
+
+
+def fill(who: Company, kind: Kind, count: int, lane: str = "bulk") -> None:
+    """Write the campaign's records: of a template, as a campaign's are."""
+    template = template_of(who, kind)
     new = NewRecord(kind.channel, kind.first_recipient, {}, _CONTEXT, lane=lane, template=template.slug)
     service.fill(who, count, new, recipient=kind.recipient, number="n::text")
     service.settle()
@@ -156,9 +161,9 @@ def _variant(scene: Scene, settings: Mapping[str, str], ours: float) -> dict[str
     program = scene.start_baseline_worker(settings).wait()
     meter = Meter(scene.stage, [program])
     send_baseline(meter, scene, MAIL, scene.smtp, 50)
-    figures = _figures([send_baseline(meter, scene, MAIL, scene.smtp, scene.scale.baseline_mails)])
+    measured = figures([send_baseline(meter, scene, MAIL, scene.smtp, scene.scale.baseline_mails)])
     program.stop()
-    return {**figures, "ratio": round(ours / figures["rate"], 2)}
+    return {**measured, "ratio": round(ours / measured["rate"], 2)}
 
 
 def run_text(scene: Scene) -> Result:
@@ -183,7 +188,7 @@ def _run(scene: Scene, kind: Kind, who: Company, sink: SinkClient) -> Result:
         theirs.append(send_baseline(their_meter, scene, kind, sink, their_count))
         ours.append(send_ours(our_meter, who, kind, sink, our_count))
     service.clear()
-    our, their = _figures(ours), _figures(theirs)
+    our, their = figures(ours), figures(theirs)
     ratio = our["rate"] / their["rate"]
     return Result(
         kind.name,
@@ -202,7 +207,8 @@ def _run(scene: Scene, kind: Kind, who: Company, sink: SinkClient) -> Result:
     )
 
 
-def _figures(sent: list[Sent]) -> dict[str, Any]:
+def figures(sent: Sequence[Sent]) -> dict[str, Any]:
+    """Return what rounds came to."""
     return {
         "rate": round(median([one.rate for one in sent]), 1),
         "rates": [round(one.rate, 1) for one in sent],

@@ -117,9 +117,9 @@ def _servers(
             programs.append(program)
             load = Load(port, PATH, BODY, headers, CONNECTIONS, scene.scale.seconds, keys=True)
             ours.append(Side(f"{count} process{'es' if count > 1 else ''}", load, Meter(scene.stage, [program])))
-        token = _baseline_token(scene)
+        token = baseline_token(scene)
         for kind in kinds:
-            program, port = _start_gunicorn(scene, kind, _BASELINE_KINDS[kind])
+            program, port = start_gunicorn(scene, kind, _BASELINE_KINDS[kind])
             programs.append(program)
             sent = {"Authorization": f"Token {token}"}
             load = Load(port, "/api/notifications/", BODY, sent, CONNECTIONS, scene.scale.seconds)
@@ -132,7 +132,8 @@ def _servers(
             program.stop()
 
 
-def _start_gunicorn(scene: Scene, kind: str, options: tuple[str, ...]) -> tuple[Program, int]:
+def start_gunicorn(scene: Scene, kind: str, options: tuple[str, ...] = ()) -> tuple[Program, int]:
+    """Start the baselines' web server with two workers of a kind; return it and its port."""
     (port,) = free_ports(1)
     program = scene.stage.start(
         f"gunicorn-{kind}",
@@ -172,7 +173,8 @@ def _clear_baseline(scene: Scene) -> None:
     scene.stage.baseline("TRUNCATE baselines_notification")
 
 
-def _baseline_token(scene: Scene) -> str:
+def baseline_token(scene: Scene) -> str:
+    """Make a person in the baselines' database; return the token."""
     token = secrets.token_hex(20)
     scene.stage.baseline(
         "WITH person AS (INSERT INTO auth_user (username, password, is_superuser, first_name, last_name, email,"

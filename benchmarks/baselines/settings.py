@@ -47,6 +47,7 @@ DATABASES = {
         "CONN_MAX_AGE": 600,
     }
 }
+MEDIA_ROOT = os.environ.get("MEDIA_ROOT", "")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 REST_FRAMEWORK = {

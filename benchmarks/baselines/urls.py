@@ -2,6 +2,9 @@
 
 from django.urls import path
 
-from benchmarks.baselines.api import NotificationCreate
+from benchmarks.baselines.api import NotificationCreate, Upload
 
-urlpatterns = [path("api/notifications/", NotificationCreate.as_view())]
+urlpatterns = [
+    path("api/notifications/", NotificationCreate.as_view()),
+    path("api/uploads/", Upload.as_view()),
+]

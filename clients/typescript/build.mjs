@@ -126,7 +126,8 @@ async function test() {
       sourcemap: "inline",
     });
     const files = sources.map((name) => join(directory, `${basename(name, ".ts")}.mjs`));
-    return spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { stdio: "inherit" }).status === 0;
+    const node = ["--enable-source-maps", "--test", ...files];
+    return spawnSync(process.execPath, node, { stdio: "inherit", timeout: 120_000 }).status === 0;
   });
 }
 

@@ -1,1 +1,1 @@
-"""Chat's sockets: the protocol of ``docs/asyncapi-chat.yaml``, on what live sockets have in common."""
+"""Chat's sockets: the protocol of ``docs/asyncapi.yaml``, on what live sockets have in common."""

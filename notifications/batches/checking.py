@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -14,6 +14,7 @@ from notifications.batches.columns import Columns
 from notifications.batches.reading import SHOWN
 from notifications.channels.base import Channel, ContentError
 from notifications.recipients.suppressions import suppression_key
+from notifications.templates.lookups import is_known_locale
 
 #: Octets of a row's values.
 MAX_CONTEXT: Final = 64 * 1024
@@ -51,7 +52,10 @@ class Broken:
 
 
 class RowChecker:
-    """Checks rows of one file. ``shared`` are values for every row; a row's own win; an empty cell is no value."""
+    """Checks rows of one file. ``shared`` are values for every row; a row's own win; an empty cell is no value.
+
+    ``locales`` are those that a row may name, or their like (``lookups.is_known_locale``).
+    """
 
     def __init__(
         self,
@@ -61,9 +65,10 @@ class RowChecker:
         columns: Columns,
         region: str | None,
         shared: Mapping[str, Any],
+        locales: Collection[str],
     ) -> None:
         self._channel, self._words, self._columns = channel, words, columns
-        self._region, self._shared = region, dict(shared)
+        self._region, self._shared, self._locales = region, dict(shared), locales
         self._names, self._width = list(columns.names), len(columns.names)
 
     def check(self, number: int, cells: list[str]) -> Candidate | Broken:
@@ -78,6 +83,9 @@ class RowChecker:
         if len(user_id) > _MAX_USER_ID or len(locale) > _MAX_LOCALE:
             column = columns.title(columns.user_id if len(user_id) > _MAX_USER_ID else columns.locale)
             return self._broken(number, column, "too_long", f"The value of '{column}' is too long.", cells)
+        if locale and not is_known_locale(locale, self._locales):
+            column = columns.title(columns.locale)
+            return self._broken(number, column, "unknown_locale", f"Unknown locale {locale!r}.", cells)
         written = _cell(cells, columns.recipient)
         if not written and not user_id:
             column = columns.title(columns.recipient)

@@ -7,46 +7,21 @@ was under way when the batch changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
-
 from notifications.batches.models import Batch, BatchStatus
-from notifications.records.ends import announce_ends
-from notifications.records.models import NotificationRecord
+from notifications.records import holding
+from notifications.records.holding import Moved, Which
 from notifications.records.outcomes import Outcome
-from notifications.records.states import WAITING, WAITING_SQL, Status, sources
-from notifications.records.wake import wake_after_commit
+from notifications.records.states import WAITING
 
 #: Longer than any lease: what was being sent when the batch changed has come back by then.
 SETTLE: Final = timedelta(minutes=5)
 #: Records in one statement.
 CHUNK: Final = 5_000
-assert sorted(map(str, WAITING)) == sources(Status.CANCELLED)  # noqa: S101 - our own table
-
-#: Held records are due in a thousand years (of days, so that it is exactly undone): no worker claims them.
-_HELD = "now() + interval '180000 days'"
-_AWAY = "interval '365000 days'"
-_CHANGES: Final[Mapping[str, tuple[str, str]]] = {
-    "cancel": ("status = 'cancelled', due_at = least(due_at, now())", "true"),
-    "hold": (f"due_at = due_at + {_AWAY}", f"due_at < {_HELD}"),
-    "release": (f"due_at = due_at - {_AWAY}", f"due_at >= {_HELD}"),
-}
-
-
-def _statement(change: str, which: str) -> str:
-    what, where = _CHANGES[change]
-    # Rows that a worker has locked are passed over: it holds them and wants the batch, we hold the batch.
-    return f"""
-        UPDATE notification_record SET {what}, updated_at = now() WHERE id = ANY (ARRAY(
-            SELECT id FROM notification_record
-            WHERE batch_id = %(batch)s AND {which} AND status IN ({WAITING_SQL}) AND {where}
-            ORDER BY id LIMIT {CHUNK} FOR UPDATE SKIP LOCKED))
-        RETURNING id, lane
-    """
 
 
 def settle(batch: Batch, after: UUID) -> UUID | None:
@@ -54,16 +29,8 @@ def settle(batch: Batch, after: UUID) -> UUID | None:
 
     Return the last id, or None if there are no more. Needs the tenant's scope.
     """
-    change = _change_of(batch)
-    with connection.cursor() as cursor:
-        cursor.execute(_statement(change, "id > %(after)s"), {"batch": batch.id, "after": after})
-        changed = cursor.fetchall()
-    if change == "cancel":
-        _announce([row[0] for row in changed])
-    if change == "release":
-        for lane in {row[1] for row in changed}:
-            wake_after_commit(batch.tenant_id, lane)
-    return max(row[0] for row in changed) if len(changed) == CHUNK else None
+    moved = _apply(batch, Which("batch_id", batch.id, after=after, limit=CHUNK))
+    return moved.last if moved.count == CHUNK else None
 
 
 def hold_back(outcomes: Sequence[Outcome]) -> None:
@@ -76,21 +43,11 @@ def hold_back(outcomes: Sequence[Outcome]) -> None:
         return
     changed = Batch.objects.filter(id__in=list(waiting)).exclude(status__in=["open", "closed"], held=False)
     for batch in changed.order_by("id"):
-        change = _change_of(batch)
-        with connection.cursor() as cursor:
-            cursor.execute(_statement(change, "id = ANY (%(ids)s)"), {"batch": batch.id, "ids": waiting[batch.id]})
-            changed_ids = [row[0] for row in cursor.fetchall()]
-        if change == "cancel":
-            _announce(changed_ids)
+        _apply(batch, Which("batch_id", batch.id, only=waiting[batch.id]))
 
 
-def _change_of(batch: Batch) -> str:
+def _apply(batch: Batch, which: Which) -> Moved:
+    """Deadlines go on while a batch is held."""
     if batch.status == BatchStatus.CANCELLED:
-        return "cancel"
-    return "hold" if batch.held else "release"
-
-
-def _announce(ids: list[UUID]) -> None:
-    """Tell everybody of the records that were cancelled, the batch's own counters among them."""
-    if ids:
-        announce_ends(list(NotificationRecord.objects.filter(id__in=ids)))
+        return holding.cancel(which, actor="batch")
+    return holding.hold(which) if batch.held else holding.release(which)

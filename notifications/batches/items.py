@@ -26,6 +26,7 @@ from notifications.records.bulk import Row, Shared
 from notifications.records.categories import categorised
 from notifications.records.intake import channel_of, check_times, due_and_deadline
 from notifications.records.states import Lane
+from notifications.templates import lookups
 from tenants.callers import Caller
 from tenants.limits import default_region
 
@@ -243,8 +244,14 @@ def _well_formed(item: Any) -> dict[str, Any]:
                 raise _Refused(name, "invalid", "Must be an object.")
         elif not isinstance(value, str) or len(value) > _LONGEST.get(name, MAX_CONTEXT):
             raise _Refused(name, "invalid", f"Must be a text of at most {_LONGEST.get(name, MAX_CONTEXT)} characters.")
-    if "lane" in own and own["lane"] not in Lane.values:
-        raise _Refused("lane", "invalid", f"Unknown lane; known: {', '.join(Lane.values)}.")
+    try:
+        if "lane" in own:
+            lookups.check("lane", own["lane"])
+        if own.get("locale"):
+            lookups.check_locale(own["locale"])
+    except InvalidInput as error:
+        ((name, messages),) = error.errors.items()
+        raise _Refused(name, "invalid", messages[0]) from None
     for name in _TIMES:
         if name in own:
             own[name] = _time(name, own[name])

@@ -28,6 +28,7 @@ from notifications.records.categories import categorised
 from notifications.records.idempotency import Answer, answer_once, fingerprint_of
 from notifications.records.intake import channel_of, check_times
 from notifications.records.states import Lane
+from notifications.templates import lookups
 from tenants import audit
 from tenants.callers import Caller
 
@@ -67,6 +68,8 @@ def create_job(
         channel_of(call.channel)
         check_times(call.scheduled_at, call.expires_at, timezone.now())
         words_of(call.channel, content=call.content, template=call.template)
+        if call.lane != Lane.BULK:
+            lookups.check("lane", call.lane)
         if not call.dry_run:
             require_credential(call.channel, caller.mode)
     upload = uploads.store(tenant_id, job_id, file, name, size, expected_names(call.channel, call.mapping))

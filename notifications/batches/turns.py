@@ -37,6 +37,7 @@ from notifications.batches.words import words_again
 from notifications.channels.registry import channels
 from notifications.records.bulk import Shared
 from notifications.records.states import Status
+from notifications.templates import lookups
 from tenants import limits
 from tenants.limits import default_region
 
@@ -233,17 +234,19 @@ class _Turn:
         """Open the file where the last step stopped, once a turn."""
         if self.reader is None or self.checker is None:
             job = self.job
-            file = self.stack.enter_context(uploads.open_stored(job.file))
+            file = self.stack.enter_context(uploads.open_at(job.file))
             self.reader = RowReader(file, delimiter=job.delimiter, offset=job.offset, number=job.row_number)
             self.rows = iter(self.reader)
             with tenant_scope(job.tenant_id):
                 words = words_again(job.channel, content=job.content, template_version_id=job.template_version_id)
+                locales = lookups.known("locale")
             self.checker = RowChecker(
                 channel=channels.get(job.channel),
                 words=words,
                 columns=_columns(job),
                 region=default_region(job.tenant_id),
                 shared=job.context,
+                locales=locales,
             )
         return self.reader, self.checker
 

@@ -16,6 +16,7 @@ from django.core.files.storage import Storage, storages
 
 from notification_service.lib.errors import InvalidInput
 from notifications.batches.dialects import Dialect, detect_dialect, detect_encoding, refused, write_utf8
+from notifications.batches.ranged import open_object
 from notifications.batches.spreadsheets import check_workbook, is_workbook
 
 _IN_MEMORY: Final = 1024 * 1024
@@ -70,11 +71,21 @@ def save(tenant_id: UUID, job_id: UUID, file: Any, suffix: str) -> str:
 
 
 def open_stored(path: str) -> IO[bytes]:
-    """Open a stored file to read. Raises ``FileNotFoundError``."""
+    """Open a stored file to read: all of it. Raises ``FileNotFoundError``."""
     file = uploads().open(path, "rb").file  # what Django wraps it into is slow, line by line
     if file is None:
         raise FileNotFoundError(path)
     return file
+
+
+def open_at(path: str) -> IO[bytes]:
+    """Open a stored file of which a part will be read: of one in a bucket, that part alone is fetched."""
+    bucket = getattr(uploads(), "bucket", None)
+    if bucket is None:
+        return open_stored(path)
+    if not uploads().exists(path):
+        raise FileNotFoundError(path)
+    return open_object(bucket.Object(path))
 
 
 def delete(path: str) -> None:

@@ -53,11 +53,12 @@ def move(campaign: Campaign, target: CampaignStatus, *, problem: str = "") -> No
     now = timezone.now()
     changes: dict[str, Any] = {"status": target, "problem": problem[:500], "next_turn_at": now, "failed_turns": 0}
     if target == CampaignStatus.PAUSED:
-        holding.hold(campaign.id)
+        holding.hold(holding.campaign(campaign.id))
         changes["paused_at"] = now
     elif target == CampaignStatus.SENDING:
         if campaign.paused_at is not None:
-            while holding.release(campaign.id, held_for=now - campaign.paused_at) == holding.LIMIT:
+            held, which = now - campaign.paused_at, holding.campaign(campaign.id)
+            while holding.release(which, held_for=held, wait=True).count == holding.LIMIT:
                 continue
         if campaign.launched_at is None:  # for good, whatever becomes of the template's
             changes["category"] = category_of_campaign(campaign)
@@ -65,7 +66,7 @@ def move(campaign: Campaign, target: CampaignStatus, *, problem: str = "") -> No
         # Nothing is made up for: what the throttle did not let through is let through from now on.
         changes |= {"allowance": 0.0, "allowance_at": None}
     elif target in _STOPPING:
-        holding.cancel(campaign.id, actor=f"campaign {target}")
+        holding.cancel(holding.campaign(campaign.id), actor=f"campaign {target}")
     if target in FINAL:
         changes["finished_at"] = now
     save(campaign, **changes)

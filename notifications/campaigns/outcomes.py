@@ -56,10 +56,11 @@ def after_outcomes(outcomes: Sequence[Outcome]) -> None:
             ),
         )
     for campaign_id, status in _standing(list(waiting)).items():
+        which = holding.campaign(campaign_id, only=waiting[campaign_id])
         if status == CampaignStatus.PAUSED:
-            holding.hold(campaign_id, only=waiting[campaign_id])
+            holding.hold(which)
         elif status in _STOPPED:
-            holding.cancel(campaign_id, actor="campaign", only=waiting[campaign_id])  # heard of here in its turn
+            holding.cancel(which, actor="campaign")  # heard of here in its turn
 
 
 def variants_of(campaign_id: UUID, record_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -22,6 +22,7 @@ from notifications.campaigns.words import UNSUBSCRIBE, check_variants, pin, vari
 from notifications.credentials.services import require_credential
 from notifications.records.intake import NewRecord, accept_many, channel_of
 from notifications.records.models import NotificationRecord
+from notifications.templates import lookups
 from tenants import audit, limits
 from tenants.callers import Caller
 from tenants.models import Tenant
@@ -291,6 +292,8 @@ def _stage_given(campaign: Campaign, recipients: Sequence[Candidate]) -> None:
             errors[f"{where}.recipient"] = [each.problem]
         elif not is_zone(each.candidate.timezone):
             errors[f"{where}.timezone"] = [f"{each.candidate.timezone!r} is not an IANA time zone."]
+        elif each.candidate.locale and (problem_of_locale := _unknown_locale(each.candidate.locale)):
+            errors[f"{where}.locale"] = [problem_of_locale]
         elif problem := _missing(campaign, words, each):
             errors[f"{where}.{problem[0]}"] = [problem[1]]
         if len(errors) >= _MAX_ERRORS:
@@ -300,6 +303,15 @@ def _stage_given(campaign: Campaign, recipients: Sequence[Candidate]) -> None:
         is_content = all(".context" in name for name in errors)
         raise (ContentInvalid if is_content else kind)(f"{where}: {messages[0]}", errors=errors)
     stage(campaign, checked)
+
+
+def _unknown_locale(tag: str) -> str:
+    """Return what is wrong with a locale that nobody knows, or nothing."""
+    try:
+        lookups.check_locale(tag)
+    except InvalidInput as error:
+        return error.errors["locale"][0]
+    return ""
 
 
 def _missing(campaign: Campaign, words: Mapping[str, Any], each: Checked) -> tuple[str, str] | None:

@@ -133,7 +133,7 @@ def _work(campaign: Campaign) -> datetime | None:
         move(campaign, CampaignStatus.SENDING)
         return now
     if campaign.status == CampaignStatus.PAUSED:
-        return now if holding.hold(campaign.id) == holding.LIMIT else now + _LATER
+        return now if holding.hold(holding.campaign(campaign.id)).count == holding.LIMIT else now + _LATER
     if campaign.status == CampaignStatus.SENDING:
         return _send(campaign)
     return None
@@ -217,7 +217,7 @@ def _stop(campaign: Campaign) -> datetime | None:
     now = timezone.now()
     if cancel_staged(campaign, _PURGE):
         return now
-    if holding.cancel(campaign.id, actor="campaign"):
+    if holding.cancel(holding.campaign(campaign.id), actor="campaign").count:
         return now
     return None if prove(campaign) else now + _LATER
 

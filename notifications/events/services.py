@@ -19,7 +19,7 @@ from notifications.events.intake import Accepted, accept_events
 from notifications.events.messages import Reaction
 from notifications.events.models import Event, EventSetting, EventStatus
 from notifications.events.secrets import record_ids
-from notifications.events.settings_of import forget_settings
+from notifications.events.settings_of import settings_changed
 from notifications.events.shapes import NewEvent, check_storable
 from notifications.records.intake import NewRecord, accept
 from notifications.records.models import NotificationRecord
@@ -155,7 +155,7 @@ def change_setting(caller: Caller, event_type: str, changes: Mapping[str, Any]) 
         setattr(setting, name, value)
     _check_setting(known, setting)
     setting.save()
-    forget_settings(tenant_id)
+    settings_changed(tenant_id)
     audit.record(caller, "event_setting.updated", "event_setting", event_type, before=before, after=_described(setting))
     return setting
 
@@ -165,7 +165,7 @@ def reset_setting(caller: Caller, event_type: str) -> None:
     get_known(event_type)
     if EventSetting.objects.filter(type=event_type).delete()[0]:
         audit.record(caller, "event_setting.reset", "event_setting", event_type)
-    forget_settings(caller.required_tenant_id())
+    settings_changed(caller.required_tenant_id())
 
 
 def _check(new: NewEvent) -> None:

@@ -43,6 +43,7 @@ def process(tenant_id: str) -> None:
 @shared_task(name="notifications.events.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)
 def sweep() -> None:
     """Find pending events and due steps without a token, and secrets that no message needs any more."""
+    schedule.follow_zones()
     for tenant_id in {*tenants_with_pending(), *steps.tenants_with_due(), *schedule.tenants_with_due()}:
         wake(tenant_id)
     with platform_scope("forget spent secrets"):

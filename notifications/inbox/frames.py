@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
-
-from notifications.inbox.models import InboxMessage
 
 
 def encode(frame: Mapping[str, Any]) -> str:
@@ -17,63 +15,61 @@ def encode(frame: Mapping[str, Any]) -> str:
     return orjson.dumps(frame, option=orjson.OPT_UTC_Z).decode()
 
 
-def represent(
-    message_id: UUID,
-    content: Mapping[str, Any],
-    *,
-    category: str,
-    priority: str,
-    created_at: datetime,
-    expires_at: datetime | None = None,
-    read_at: datetime | None = None,
-    archived_at: datetime | None = None,
-    snoozed_until: datetime | None = None,
-    acknowledged_at: datetime | None = None,
-    broadcast_id: UUID | None = None,
-) -> dict[str, Any]:
+class Shown(Protocol):
+    """A message, stored already or about to be."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def content(self) -> Mapping[str, Any]: ...
+    @property
+    def category(self) -> str: ...
+    @property
+    def priority(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+    @property
+    def read_at(self) -> datetime | None: ...
+    @property
+    def archived_at(self) -> datetime | None: ...
+    @property
+    def snoozed_until(self) -> datetime | None: ...
+    @property
+    def acknowledged_at(self) -> datetime | None: ...
+    @property
+    def broadcast_id(self) -> UUID | None: ...
+
+
+def represent_message(message: Shown) -> dict[str, Any]:
     """Return a message as its owner sees it."""
+    content = message.content
     body = content.get("body") or ""
     return {
-        "id": message_id,
+        "id": message.id,
         "title": content.get("title") or "",
         "body": body,
         "description": body,
-        "category": category,
-        "priority": priority,
+        "category": message.category,
+        "priority": message.priority,
         "sound": content.get("sound"),
         "image": content.get("image"),
         "action": content.get("action"),
         "actions": content.get("actions") or [],
         "data": content.get("data") or {},
-        "created_at": created_at,
-        "timestamp": created_at,
-        "expires_at": expires_at,
-        "read_at": read_at,
-        "archived_at": archived_at,
-        "snoozed_until": snoozed_until,
-        "acknowledged_at": acknowledged_at,
-        "broadcast_id": broadcast_id,
+        "created_at": message.created_at,
+        "timestamp": message.created_at,
+        "expires_at": message.expires_at,
+        "read_at": message.read_at,
+        "archived_at": message.archived_at,
+        "snoozed_until": message.snoozed_until,
+        "acknowledged_at": message.acknowledged_at,
+        "broadcast_id": message.broadcast_id,
     }
 
 
-def represent_message(message: InboxMessage) -> dict[str, Any]:
-    """Return a stored message as its owner sees it."""
-    return represent(
-        message.id,
-        message.content,
-        category=message.category,
-        priority=message.priority,
-        created_at=message.created_at,
-        expires_at=message.expires_at,
-        read_at=message.read_at,
-        archived_at=message.archived_at,
-        snoozed_until=message.snoozed_until,
-        acknowledged_at=message.acknowledged_at,
-        broadcast_id=message.broadcast_id,
-    )
-
-
-def message_frame(shown: Mapping[str, Any], *, seq: int, unread: int, **more: Any) -> str:
+def message_frame(message: Shown, *, seq: int, unread: int, **more: Any) -> str:
     """Return the frame of a new message, as text: ``broadcast`` for a broadcast's copy, else ``notification``."""
-    kind = "broadcast" if shown["broadcast_id"] else "notification"
-    return encode({"type": kind, "seq": seq, "unread": unread, **more, **shown})
+    kind = "broadcast" if message.broadcast_id else "notification"
+    return encode({"type": kind, "seq": seq, "unread": unread, **more, **represent_message(message)})

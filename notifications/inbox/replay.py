@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from notification_service.lib.scope import tenant_scope
-from notifications.inbox.frames import encode, message_frame, represent_message
+from notifications.inbox.frames import encode, message_frame
 from notifications.inbox.models import InboxChange, InboxMessage, InboxStream
 
 #: Who missed more loads the list instead.
@@ -41,7 +41,7 @@ def frames_between(
 def _frame_of(message: InboxMessage, unread: int, marks: Mapping[str, bool]) -> str:
     has_expired = message.expires_at is not None and message.expires_at <= timezone.now()
     if message.deleted_at is None and not has_expired:
-        return message_frame(represent_message(message), seq=message.seq, unread=unread, **marks)
+        return message_frame(message, seq=message.seq, unread=unread, **marks)
     reason = "expired" if has_expired else "deleted"
     return encode(
         {

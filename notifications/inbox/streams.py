@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import orjson
@@ -20,7 +20,7 @@ from django.utils import timezone
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
 from notifications.inbox import live
-from notifications.inbox.frames import encode, message_frame, represent
+from notifications.inbox.frames import encode, message_frame
 from notifications.inbox.models import InboxChange
 
 #: What makes a message count as unread. The stored counters are its number, at every commit.
@@ -39,6 +39,11 @@ class NewMessage:
     created_at: datetime = field(default_factory=timezone.now)
     expires_at: datetime | None = None
     broadcast_id: UUID | None = None
+    # What has not happened to it yet.
+    read_at: ClassVar[None] = None
+    archived_at: ClassVar[None] = None
+    snoozed_until: ClassVar[None] = None
+    acknowledged_at: ClassVar[None] = None
 
 
 # One statement: the streams of the whole batch move, and each message gets its number from where its stream stood.
@@ -95,21 +100,9 @@ def append(messages: Sequence[NewMessage]) -> None:
     live.publish_streams(
         tenant_id,
         [
-            (messages[place].user_id, seq, message_frame(_shown(messages[place]), seq=seq, unread=unread))
+            (messages[place].user_id, seq, message_frame(messages[place], seq=seq, unread=unread))
             for place, seq, unread in numbers
         ],
-    )
-
-
-def _shown(message: NewMessage) -> dict[str, Any]:
-    return represent(
-        message.id,
-        message.content,
-        category=message.category,
-        priority=message.priority,
-        created_at=message.created_at,
-        expires_at=message.expires_at,
-        broadcast_id=message.broadcast_id,
     )
 
 

@@ -25,6 +25,7 @@ from notifications.records.models import NotificationRecord
 from notifications.records.representation import for_lists, represent
 from notifications.records.roster import address_person
 from notifications.records.states import DeliveryState, Lane, Status
+from notifications.templates.named import ListedField, LocaleField
 from tenants import limits
 from tenants.api.fields import JsonObject, SmallObject
 from tenants.api.views import TenantView
@@ -76,12 +77,12 @@ class RecordIn(WordsIn):
     template = serializers.CharField(
         max_length=100, required=False, help_text="Instead of content: a template's slug or id."
     )
-    locale = serializers.CharField(
-        max_length=35, required=False, allow_blank=True, help_text="Language of the template's words, such as `pt-BR`."
+    locale = LocaleField(
+        required=False, allow_blank=True, help_text="Language of the template's words, such as `pt-BR`."
     )
     context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept and returned, never sent.")
-    lane = serializers.ChoiceField(choices=Lane.choices, required=False)
+    lane = ListedField("lane", choices=Lane.choices, required=False)
     scheduled_at = serializers.DateTimeField(required=False, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 

@@ -24,6 +24,8 @@ from notifications.records.group_commit import CommitUnknown, GroupCommit, Key
 from notifications.records.idempotency import fingerprint_of, is_usable_key
 from notifications.records.intake import NewRecord, build_record
 from notifications.records.representation import represent
+from notifications.records.states import Lane
+from notifications.templates.lookups import is_known
 from tenants.caller_cache import callers, fingerprint
 from tenants.callers import Caller
 from tenants.limits import known_limits
@@ -154,6 +156,8 @@ def _has_a_way(caller: Caller, new: NewRecord) -> bool:
     return (
         known_limits(tenant_id) is not None
         and known_to_have_credential(tenant_id, new.channel, caller.mode)
+        and (new.lane == Lane.NORMAL or is_known(tenant_id, "lane", new.lane))
+        and ("priority" not in new.content or is_known(tenant_id, "priority", new.content["priority"]))
         and all(moment is None or moment.tzinfo is not None for moment in times)
     )
 

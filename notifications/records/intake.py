@@ -24,6 +24,7 @@ from notifications.records.states import Lane, Status
 from notifications.records.suppressed import hold_suppressed
 from notifications.records.wake import wake_after_commit
 from notifications.records.words import fill_in
+from notifications.templates import lookups
 from notifications.templates.rendering import compiled_version
 from notifications.templates.services import resolve
 from tenants.callers import Caller
@@ -70,6 +71,9 @@ def accept_many(caller: Caller, news: Sequence[NewRecord]) -> list[NotificationR
     for channel in {new.channel for new in news}:
         channel_of(channel)
         require_credential(channel, caller.mode)
+    for new in news:
+        if new.channel == "inapp" and isinstance(priority := new.content.get("priority"), str):
+            lookups.check("priority", priority, field="content.priority")
     now = timezone.now()
     records = [build_record(caller, new, now) for new in news]
     _check_attached(records)

@@ -16,6 +16,7 @@ from notifications.records.idempotency import Answer, answer_once, fingerprint_o
 from notifications.records.models import NotificationRecord
 from notifications.records.sending import MAX_NOTIFICATIONS, SendCall, Skipped, send
 from notifications.records.states import Lane, Status
+from notifications.templates.named import ListedField, LocaleField
 from tenants.api.fields import JsonObject, SmallObject
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
@@ -66,12 +67,12 @@ class SendIn(WordsIn):
         help_text="Instead of content: a template's slug or id. For several channels a slug `welcome` stands for "
         "`welcome.email`, `welcome.push` and so on.",
     )
-    locale = serializers.CharField(
-        max_length=35, required=False, allow_blank=True, help_text="Language of the template's words, such as `pt-BR`."
+    locale = LocaleField(
+        required=False, allow_blank=True, help_text="Language of the template's words, such as `pt-BR`."
     )
     context = SmallObject(required=False, help_text="Values for the placeholders `{{ name }}`.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept with each notification, never sent.")
-    lane = serializers.ChoiceField(choices=Lane.choices, required=False)
+    lane = ListedField("lane", choices=Lane.choices, required=False)
     scheduled_at = serializers.DateTimeField(required=False, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 

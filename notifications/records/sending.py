@@ -17,6 +17,7 @@ from notifications.records.intake import NewRecord, accept_many, build_record, c
 from notifications.records.models import NotificationRecord
 from notifications.records.roster import NAMES, Roster, id_in, roster_of
 from notifications.records.states import Lane
+from notifications.templates import lookups
 from tenants import limits
 from tenants.callers import Caller
 
@@ -222,7 +223,17 @@ def _shape_errors(recipient: Mapping[str, Any], where: str) -> Errors:
             errors[f"{where}.{name}"] = ["Must be a text."]
         elif name in (*NAMES, "locale") and (len(value) > 255 or not value.isprintable()):
             errors[f"{where}.{name}"] = ["Has at most 255 characters, none of them a control character."]
+        elif name == "locale" and value:
+            errors |= _locale_errors(value, f"{where}.{name}")
     return errors
+
+
+def _locale_errors(tag: str, where: str) -> Errors:
+    try:
+        lookups.check_locale(tag, field=where)
+    except InvalidInput as error:
+        return error.errors
+    return {}
 
 
 def _fan_out(targets: Sequence[_Target]) -> tuple[list[_Target], list[Skipped]]:

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from notifications.recipients.models import MAX_ADDRESS
 from notifications.records.api import RecordOut
 from notifications.records.intake import NewRecord, accept
+from notifications.templates.named import LocaleField
 from notifications.templates.preview import sample_context
 from notifications.templates.services import get_template, get_version
 from tenants import limits
@@ -23,7 +24,7 @@ from tenants.permissions import Permission
 class TestSendIn(serializers.Serializer[Any]):
     recipient = serializers.CharField(max_length=MAX_ADDRESS, help_text="An address of the template's channel.")
     context = SmallObject(required=False)  # type: ignore[assignment]
-    locale = serializers.CharField(max_length=35, required=False, allow_blank=True)
+    locale = LocaleField(required=False, allow_blank=True)
     version = serializers.IntegerField(min_value=1, required=False, help_text="Its number; the latest if not given.")
 
 

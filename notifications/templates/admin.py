@@ -5,26 +5,53 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import orjson
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from notification_service.lib.admin import LongList, choice_filter
 from notification_service.lib.errors import ServiceError
 from notification_service.lib.scope import tenant_scope
 from notifications.channels.registry import channels
+from notifications.templates import lookups
 from notifications.templates.models import Lookup, MessageTemplate, MessageTemplateVersion
 from notifications.templates.preview import differences, preview
+from notifications.templates.services import update_template
 from tenants.admin_base import AuditedAdmin, ReadOnlyAdmin
+from tenants.callers import Caller
 
 #: Versions whose changes are shown on a template's page.
 _SHOWN = 20
 
 
+class MessageTemplateForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What is known of a template besides its words. Its category is one of its tenant's list."""
+
+    class Meta:
+        model = MessageTemplate
+        fields: ClassVar = ["name", "category", "description"]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if "category" not in self.fields:
+            return
+        with tenant_scope(self.instance.tenant_id):
+            offered = lookups.known("category", seconds=0.0)
+        now = self.instance.category
+        hidden = [(now, now)] if now and now not in offered else []
+        self.fields["category"] = forms.ChoiceField(
+            choices=[("", "---------"), *hidden, *offered.items()], required=False, widget=UnfoldAdminSelectWidget
+        )
+
+
 @admin.register(MessageTemplate)
 class MessageTemplateAdmin(LongList, ReadOnlyAdmin):
-    """Templates of all tenants. Tenants write them over the API; each save is a version."""
+    """Templates of all tenants. Their words are written over the API; each save is a version."""
+
+    form = MessageTemplateForm
 
     list_display = ("slug", "tenant", "name", "channel", "kind", "source", "category", "published_at")
     list_filter = (choice_filter("channel", channels.keys()), "kind", "source")
@@ -40,7 +67,20 @@ class MessageTemplateAdmin(LongList, ReadOnlyAdmin):
         "looks",
         "history",
     )
-    readonly_fields = ("looks", "history")
+    readonly_fields = (
+        *("slug", "tenant", "source", "channel", "kind", "published", "published_at", "latest"),
+        *("created_by", "created_at", "updated_at", "deleted_at", "looks", "history"),
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super(ReadOnlyAdmin, self).has_change_permission(request, obj) and not (obj and obj.deleted_at)
+
+    def save_model(self, request: HttpRequest, obj: MessageTemplate, form: Any, change: bool) -> None:
+        """Change it as its tenant would, with its words as they are."""
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        staff = Caller(obj.tenant_id, "user", str(request.user.pk), str(request.user))
+        with tenant_scope(obj.tenant_id):
+            update_template(staff, obj.id, {**changes, "publish": False})
 
     @admin.display(description="preview")
     def looks(self, template: MessageTemplate) -> SafeString:

@@ -1,29 +1,44 @@
 """Lookups: the values that lists offer. The service's own stand in a file, a tenant adds its own or hides others.
 
 A type whose values another room keeps (``kept_elsewhere``) is read from there; here a tenant only renames or hides what
-the service offers of it.
+the service offers of it. So it is with types that the service's own code knows by value (``CLOSED``).
+
+What a caller names is checked against these lists: ``check``, ``check_locale``. The values of a tenant are kept for ten
+seconds, so that a message costs no query for it; what is not among them is looked for anew before it is refused.
 """
 
 from __future__ import annotations
 
 import re
+import time
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
+from babel import Locale
 from django.db import IntegrityError, transaction
 
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.scope import current_tenant_id
+from notifications.templates.locales import fallbacks, normal_locale
 from notifications.templates.models import Lookup
 from tenants import audit
 from tenants.callers import Caller
 
 _FILE: Final = Path(__file__).parent / "lookups.toml"
+#: Types whose values mean something to our own code: a tenant renames or hides them.
+CLOSED: Final = frozenset({"lane", "priority", "channel", "placeholder_type"})
+#: Values that an error names before it points to the list.
+_NAMED: Final = 30
+_KNOWN_SECONDS: Final = 10.0
+_ANEW_SECONDS: Final = 1.0
+#: Codes of CLDR that are no language somebody reads.
+_NO_LANGUAGE: Final = frozenset({"mul", "root", "und", "zxx"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -49,6 +64,8 @@ class _Kept:
 
 
 _kept: dict[str, _Kept] = {}
+#: By tenant: when they were read, and by type the active values with their labels.
+_known: dict[UUID, tuple[float, Mapping[str, Mapping[str, str]]]] = {}
 
 
 def kept_elsewhere(type_: str, *, place: str, values: Callable[[], list[Value]]) -> None:
@@ -71,11 +88,15 @@ def system_types() -> Mapping[str, str]:
 
 
 def values(type_: str | None = None, *, hidden: bool = False) -> list[Value]:
-    """Return the values of a type, or of all: the tenant's own over the system's. Needs the tenant's scope."""
+    """Return the values of a type, or of all: the tenant's own over the system's. Needs the tenant's scope.
+
+    ``hidden`` ones too: those that are not active, and rows of a closed type whose value is gone, so that they can be
+    deleted.
+    """
     found = {(each.type, each.value): each for each in _system()}
     for row in Lookup.objects.all():
-        if row.type not in _kept or (row.type, row.value) in found:
-            found[row.type, row.value] = shown(row)
+        is_one = _is_open(row.type) or (row.type, row.value) in found
+        found[row.type, row.value] = shown(row) if is_one else replace(shown(row), active=False)
     for name, kept in _kept.items():
         if type_ in (None, name):
             found |= {(name, each.value): each for each in kept.values()}
@@ -97,13 +118,54 @@ def types() -> list[dict[str, Any]]:
 
 
 def check(type_: str, value: str, *, field: str = "") -> None:
-    """Raise ``InvalidInput`` unless a value is one of its type. Needs the tenant's scope."""
-    known = [each.value for each in values(type_)]
-    if value not in known:
-        place = field or type_
-        where = _kept[type_].place if type_ in _kept else "/api/v1/admin/lookups"
-        message = f"Unknown {type_} {value[:64]!r}; known: {', '.join(known)}. More can be added at {where}."
-        raise InvalidInput(f"{place}: {message}", errors={place: [message]})
+    """Raise ``InvalidInput`` naming the field unless a value is one of its type. Needs the tenant's scope."""
+    if type_ not in _kept and value in known(type_):
+        return
+    if value not in known(type_, seconds=0.0 if type_ in _kept else _ANEW_SECONDS):
+        _refuse(type_, value, field or type_)
+
+
+def check_locale(tag: str, *, field: str = "locale") -> None:
+    """Raise ``InvalidInput`` naming the field unless a locale, or what it falls back to, is known.
+
+    ``pt-AO`` is, where ``pt`` is. Needs the tenant's scope.
+    """
+    is_listed = is_known_locale(tag, known("locale")) or is_known_locale(tag, known("locale", seconds=_ANEW_SECONDS))
+    if not is_listed:
+        _refuse("locale", tag, field)
+
+
+def is_known_locale(tag: str, among: Collection[str]) -> bool:
+    """Whether a locale, in any spelling, or what it falls back to is among some."""
+    return tag in among or any(each in among for each in fallbacks(tag))
+
+
+def known(type_: str, *, seconds: float = _KNOWN_SECONDS) -> Mapping[str, str]:
+    """Return the active values of a type and their labels, at most so many seconds old. Needs the tenant's scope."""
+    tenant_id, now = current_tenant_id(), time.monotonic()
+    read_at, found = _known.get(tenant_id, (-inf, {}))
+    if now - read_at > seconds or not seconds:
+        by_type: dict[str, dict[str, str]] = {}
+        for each in values():
+            by_type.setdefault(each.type, {})[each.value] = each.label
+        read_at, found = _known[tenant_id] = now, by_type
+    return found.get(type_, {})
+
+
+def is_known(tenant_id: UUID, type_: str, value: Any) -> bool:
+    """Whether a value is known to be active, without asking anybody: for doors that must not wait."""
+    read_at, found = _known.get(tenant_id, (-inf, {}))
+    is_fresh = time.monotonic() - read_at <= _KNOWN_SECONDS
+    return is_fresh and isinstance(value, str) and value in found.get(type_, {})
+
+
+def _refuse(type_: str, value: str, field: str) -> NoReturn:
+    offered = list(known(type_))
+    place = _kept[type_].place if type_ in _kept else "/api/v1/admin/lookups"
+    more = f" and {len(offered) - _NAMED} more at {place}?type={type_}" if len(offered) > _NAMED else ""
+    hint = "" if type_ in CLOSED else f" More can be added at {place}."
+    message = f"Unknown {type_} {value[:64]!r}; known: {', '.join(offered[:_NAMED])}{more}.{hint}"
+    raise InvalidInput(f"{field}: {message}", errors={field: [message]})
 
 
 def get(lookup_id: UUID) -> Lookup:
@@ -117,13 +179,17 @@ def get(lookup_id: UUID) -> Lookup:
 def create(caller: Caller, *, type: str, value: str, **fields: Any) -> Lookup:
     """Add a value, or replace what the system says of one. Raises ``InvalidInput``, ``Conflict``.
 
-    Of a type that is kept elsewhere, only what the system says of a value can be replaced.
+    Of a type that is closed or kept elsewhere, only what the system says of a value can be replaced.
     """
     for name, text in (("type", type), ("value", value)):
         if not _NAME.fullmatch(text):
             message = "Use letters, digits, '.', '_' and '-'."
             raise InvalidInput(f"{name}: {message}", errors={name: [message]})
-    if type in _kept and (type, value) not in {(each.type, each.value) for each in _system()}:
+    if type == "locale":
+        value = _as_locale(value)
+    if not _is_open(type) and (type, value) not in {(each.type, each.value) for each in _system()}:
+        if type in CLOSED:
+            _refuse(type, value, "value")
         message = f"Your own values of the type {type!r} are kept at {_kept[type].place}: add it there."
         raise InvalidInput(f"type: {message}", code="kept_elsewhere", errors={"type": [message]})
     try:
@@ -133,6 +199,7 @@ def create(caller: Caller, *, type: str, value: str, **fields: Any) -> Lookup:
         message = f"There is a {type} {value!r} already."
         raise Conflict(message, code="lookup_taken", errors={"value": [message]}) from None
     audit.record(caller, "lookup.created", "lookup", made.id, type=type, value=value)
+    _forget()
     return made
 
 
@@ -144,6 +211,7 @@ def update(caller: Caller, lookup_id: UUID, changes: Mapping[str, Any]) -> Looku
         setattr(row, name, value)
     row.save()
     audit.record(caller, "lookup.updated", "lookup", row.id, before=before, after=changes)
+    _forget()
     return row
 
 
@@ -152,6 +220,25 @@ def delete(caller: Caller, lookup_id: UUID) -> None:
     row = get(lookup_id)
     audit.record(caller, "lookup.deleted", "lookup", row.id, type=row.type, value=row.value)
     row.delete()
+    _forget()
+
+
+def _forget() -> None:
+    """Look the tenant's values up anew: in this process at once, in others within ten seconds."""
+    tenant_id = current_tenant_id()
+    _known.pop(tenant_id, None)
+    transaction.on_commit(lambda: _known.pop(tenant_id, None) and None)
+
+
+def _is_open(type_: str) -> bool:
+    return type_ not in _kept and type_ not in CLOSED
+
+
+def _as_locale(tag: str) -> str:
+    try:
+        return normal_locale(tag)
+    except ValueError as error:
+        raise InvalidInput(f"value: {error}", errors={"value": [str(error)]}) from None
 
 
 @lru_cache(maxsize=1)
@@ -161,8 +248,17 @@ def _file() -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1)
 def _system() -> tuple[Value, ...]:
-    return tuple(
+    stored = [
         Value(type_, value, label, position=position)
         for type_, said in _file().items()
         for position, (value, label) in enumerate(said["values"].items(), start=1)
-    )
+    ]
+    offered = {each.value for each in stored if each.type == "locale"}
+    return (*stored, *(each for each in _languages() if each.value not in offered))
+
+
+def _languages() -> Iterator[Value]:
+    """Yield every language that CLDR has a name for: they come after those that are offered first."""
+    for code, label in sorted(Locale("en").languages.items()):
+        if code not in _NO_LANGUAGE and code.isalpha():
+            yield Value("locale", code, label, position=1_000)

@@ -11,7 +11,7 @@ from uuid import UUID
 from babel import Locale
 
 from notification_service.lib.errors import NotFound
-from notification_service.lib.scope import current_tenant_id
+from notification_service.lib.scope import PlatformScope, Scope, current_scope, current_tenant_id
 from notifications.channels.base import CompiledContent, ContentError
 from notifications.channels.registry import channels
 from notifications.templates.declared import Checks
@@ -112,13 +112,20 @@ class Label(NamedTuple):
 def label_of(version_id: UUID) -> Label | None:
     """Return slug and number of a version that the current scope may see, or None if there is none."""
     try:
-        return _label(version_id)
+        return _label(_visible_to(), version_id)
     except MessageTemplateVersion.DoesNotExist:
         return None
 
 
+def _visible_to() -> Scope | None:
+    """Return what a cache must tell apart: a tenant, or everybody at once."""
+    scope = current_scope()
+    return PlatformScope("") if isinstance(scope, PlatformScope) else scope
+
+
+# By scope too: whoever knows another tenant's version by its id gets nothing from this cache.
 @lru_cache(maxsize=4096)
-def _label(version_id: UUID) -> Label:
+def _label(_scope: Scope | None, version_id: UUID) -> Label:
     return Label(*MessageTemplateVersion.objects.values_list("template__slug", "number").get(id=version_id))
 
 

@@ -24,6 +24,8 @@ from tenants.callers import Caller
 
 _SLUG: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_SLUG - 1}}}")
 _WORDS: Final = ("content", "variants", "locale", "placeholders", "layout")
+#: Fields that name what lookups list.
+_NAMING: Final = ("category", "content", "variants", "locale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,7 @@ def create_template(caller: Caller, new: NewTemplate) -> MessageTemplate:
         _refuse("channel", f"Unknown channel {new.channel!r}; known: {', '.join(channels.keys())}.")
     if new.kind == Kind.LAYOUT and new.channel != "email":
         _refuse("kind", "Only email has layouts.")
-    if new.category:
-        lookups.check("category", new.category)
+    _check_named(new.channel, {name: getattr(new, name) for name in _NAMING})
     words = _words(
         {"content": new.content, "variants": new.variants, "locale": new.locale, "placeholders": new.placeholders,
          "layout": new.layout}
@@ -134,8 +135,7 @@ def update_template(caller: Caller, key: str | UUID, changes: Mapping[str, Any])
     for fixed in ("slug", "channel", "kind"):
         if fixed in changes and changes[fixed] != getattr(template, fixed):
             _refuse(fixed, "Can not be changed: records and callers know the template by it.")
-    if changes.get("category"):
-        lookups.check("category", changes["category"])
+    _check_named(template.channel, changes)
     before = _facts(template)
     for name in ("name", "category", "description"):
         setattr(template, name, changes.get(name, getattr(template, name)))
@@ -209,6 +209,23 @@ def draft(
 def as_written(version: MessageTemplateVersion) -> dict[str, Any]:
     """Return the words of a version as a caller would give them."""
     return {name: getattr(version, name) for name in _WORDS}
+
+
+def _check_named(channel: str, given: Mapping[str, Any]) -> None:
+    """Raise ``InvalidInput`` naming the field for what a caller names that is not listed."""
+    if given.get("category"):
+        lookups.check("category", given["category"])
+    if given.get("locale"):
+        lookups.check_locale(_locale(given["locale"], "locale"))
+    variants = given.get("variants") or {}
+    for tag in variants:
+        lookups.check_locale(_locale(tag, f"variants.{tag}"), field=f"variants.{tag}")
+    if channel == "inapp":
+        contents = {"content": given.get("content"), **{f"variants.{tag}": variants[tag] for tag in variants}}
+        for where, content in contents.items():
+            priority = content.get("priority") if isinstance(content, Mapping) else None
+            if isinstance(priority, str):
+                lookups.check("priority", priority, field=f"{where}.priority")
 
 
 def _changed(version: MessageTemplateVersion, changes: Mapping[str, Any]) -> Words:

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from notifications.webhooks.client import Answer
 from notifications.webhooks.models import DeliveryStatus, DisabledReason, WebhookDelivery, WebhookEndpoint
-from notifications.webhooks.publishing import forget
+from notifications.webhooks.publishing import endpoints_changed
 from tenants import audit
 from tenants.callers import system_caller
 from tenants.notices import tell_admins
@@ -69,7 +69,7 @@ def disable(endpoint: WebhookEndpoint, reason: DisabledReason) -> None:
     endpoint.enabled, endpoint.disabled_reason = False, reason
     endpoint.save(update_fields=["enabled", "disabled_reason", "updated_at"])
     cancel_waiting(endpoint)
-    forget(endpoint.tenant_id)
+    endpoints_changed(endpoint.tenant_id)
     system = system_caller(endpoint.tenant_id, "webhooks")
     audit.record(
         system, "webhook_endpoint.disabled", "webhook_endpoint", endpoint.id, url=endpoint.url, reason=str(reason)

@@ -1,11 +1,10 @@
 """From an event to a delivery for each endpoint that wants it, in the transaction that made the event.
 
-A tenant without such an endpoint costs one look into this process's memory: the engine's hot path comes by here.
+A tenant without such an endpoint costs a look into this process's memory: the engine's hot path comes by here.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,16 +16,16 @@ from django.db import connection
 from django.utils import timezone
 
 from notification_service.lib.ids import new_id
+from notification_service.lib.remembered import Remembered
 from notification_service.lib.scope import current_tenant_id
 from notifications.webhooks.event_types import EVENT_TYPES
 from notifications.webhooks.models import WebhookDelivery, WebhookEndpoint
 from notifications.webhooks.wake import wake_after_commit
 
-#: For how long a process believes what it knows of a tenant's endpoints: a new one hears of nothing before.
-KNOWN_SECONDS: Final = 5.0
 _SPACE: Final = UUID("b0d2c3a4-6f0e-5d37-9a56-3a4a4f1d9e21")
 
-_known: dict[UUID, tuple[frozenset[str], float]] = {}
+#: The types that a tenant's endpoints ask for.
+_asked: Final = Remembered[frozenset[str]]("webhooks", seconds=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +45,13 @@ def event_id_of(tenant_id: UUID, event_type: str, unique: str) -> UUID:
 
 
 def wanted(tenant_id: UUID, event_types: Collection[str]) -> bool:
-    """Return whether an endpoint of the tenant asks for any of these types, as of at most five seconds ago."""
-    found = _known.get(tenant_id)
-    if found is None or found[1] < time.monotonic():
-        found = _known[tenant_id] = (_asked_for(), time.monotonic() + KNOWN_SECONDS)
-    return not found[0].isdisjoint(event_types)
+    """Return whether an endpoint of the tenant asks for any of these types."""
+    return not _asked.get(tenant_id, _asked_for).isdisjoint(event_types)
 
 
-def forget(tenant_id: UUID) -> None:
-    """Look a tenant's endpoints up again: they have changed."""
-    _known.pop(tenant_id, None)
+def endpoints_changed(tenant_id: UUID) -> None:
+    """Have a tenant's endpoints looked up again: they change in this transaction."""
+    _asked.change(tenant_id)
 
 
 def publish_news(news: Sequence[News]) -> int:

@@ -7,13 +7,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -102,7 +100,7 @@ def create_endpoint(
     chosen = _own_secret(secret, scheme) if secret else new_secret(scheme)
     endpoint.secret_encrypted = _encrypt(endpoint, chosen)
     endpoint.save()
-    _changed(endpoint)
+    publishing.endpoints_changed(endpoint.tenant_id)
     audit.record(caller, "webhook_endpoint.created", "webhook_endpoint", endpoint.id, **_facts(endpoint))
     return Made(endpoint, _shown(chosen))
 
@@ -121,7 +119,7 @@ def change_endpoint(caller: Caller, endpoint_id: UUID, **changes: Any) -> Webhoo
         endpoint.disabled_reason = DisabledReason.MANUAL
         health.cancel_waiting(endpoint)
     endpoint.save()
-    _changed(endpoint)
+    publishing.endpoints_changed(endpoint.tenant_id)
     audit.record(
         caller,
         "webhook_endpoint.updated",
@@ -139,7 +137,7 @@ def delete_endpoint(caller: Caller, endpoint_id: UUID) -> None:
     audit.record(caller, "webhook_endpoint.deleted", "webhook_endpoint", endpoint.id, url=endpoint.url)
     WebhookDelivery.objects.filter(endpoint_id=endpoint.id).delete()
     endpoint.delete()
-    _changed(endpoint)
+    publishing.endpoints_changed(endpoint.tenant_id)
 
 
 def rotate_secret(caller: Caller, endpoint_id: UUID, *, secret: str = "", overlap_hours: int = 24) -> Made:
@@ -371,11 +369,6 @@ def _forgive(endpoint: WebhookEndpoint) -> None:
     endpoint.disabled_reason = DisabledReason.NONE
     endpoint.failures = endpoint.opened = 0
     endpoint.paused_until = endpoint.failing_since = None
-
-
-def _changed(endpoint: WebhookEndpoint) -> None:
-    publishing.forget(endpoint.tenant_id)
-    transaction.on_commit(partial(publishing.forget, endpoint.tenant_id))
 
 
 def _facts(endpoint: WebhookEndpoint) -> dict[str, Any]:

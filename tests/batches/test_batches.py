@@ -24,6 +24,7 @@ from notifications.records import hooks, queue
 from notifications.records.engine import Engine
 from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import hold, write_outcomes
+from tenants.callers import system_caller
 from tests.batches.conftest import SERVICES
 from tests.conftest import Persona
 from tests.sandbox.conftest import Sandbox
@@ -279,6 +280,21 @@ def test_what_comes_back_for_another_try_is_cancelled_too(sender: Persona) -> No
     assert (counts["cancelled"], counts["in_progress"]) == (3, 0)
     with platform_scope("test"):
         assert services.unsettled() == [(tenant_id, UUID(batch_id))]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_news_of_a_credential_lets_nothing_go_that_is_held(sender: Persona) -> None:
+    """What waited for a usable credential when the batch was paused waits for the batch, too."""
+    batch_id = UUID(send(sender.client, items(3)).json()["batch_id"])
+    tenant_id = sender.tenant_id
+    with tenant_scope(tenant_id):
+        NotificationRecord.objects.update(failure_reason="auth_error", due_at=timezone.now() + timedelta(minutes=5))
+        was = set(NotificationRecord.objects.values_list("id", "due_at"))
+        services.hold_batch(system_caller(tenant_id, "test"), batch_id, held=True)
+        assert queue.release_held(tenant_id, "email") == []
+        assert not NotificationRecord.objects.filter(due_at__lt=timezone.now() + timedelta(days=1000)).exists()
+        services.hold_batch(system_caller(tenant_id, "test"), batch_id, held=False)
+        assert set(NotificationRecord.objects.values_list("id", "due_at")) == was
 
 
 def test_one_that_is_cancelled_by_hand_is_counted(sender: Persona) -> None:

@@ -16,7 +16,7 @@ from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.events.models import Event, Rule, Step, Throttle
 from notifications.events.processing import process_turn
 from notifications.events.rules import schedule, steps
-from notifications.events.rules.matching import forget_rules
+from notifications.events.rules.matching import rules_changed
 from notifications.events.tasks import housekeep, process, sweep
 from notifications.records.models import NotificationRecord
 from tests.conftest import Persona
@@ -293,6 +293,20 @@ def test_nine_is_nine_whatever_the_clocks_do(zone: str, after: str, expected: li
     assert found == expected
 
 
+def test_the_clock_is_the_tenants_and_follows_it_to_another_zone(sender: Persona) -> None:
+    project = "/api/v1/projects/me"
+    assert sender.client.patch(project, {"timezone": "Asia/Kolkata"}).status_code == 200
+    made = rule(sender, eventTypes=[], condition="", schedule="0 9 * * *", targetRoles=["finance"])
+    assert datetime.fromisoformat(made["nextRunAt"]).astimezone(UTC).strftime("%H:%M") == "03:30"
+    sweep()
+    assert sender.client.get(f"{RULES}/{made['id']}").json()["nextRunAt"] == made["nextRunAt"], "nothing has changed"
+    assert sender.client.patch(project, {"timezone": "Africa/Lagos"}).status_code == 200
+    sweep()
+    moved = sender.client.get(f"{RULES}/{made['id']}").json()
+    assert datetime.fromisoformat(moved["nextRunAt"]).astimezone(UTC).strftime("%H:%M") == "08:00"
+    assert moved["version"] == made["version"]
+
+
 def test_half_past_two_happens_once_when_the_clocks_change() -> None:
     zone = ZoneInfo("Europe/Berlin")
     for day in (datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)):
@@ -377,7 +391,7 @@ def test_a_hundred_rules_over_five_hundred_events_take_few_queries(
             version.pk, version.rule_id = new_id(), original.pk
             version._state.adding = True
             version.save()
-    forget_rules(sender.tenant_id)
+    rules_changed(sender.tenant_id)
     batch = [{**TRANSACTION, "payload": {**TRANSACTION["payload"], "amount": 5}} for _ in range(200)]
     assert sender.client.post(f"{EVENTS}/batch", batch).json()["accepted"] == 200
     with django_assert_max_num_queries(30):

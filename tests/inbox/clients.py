@@ -7,12 +7,18 @@ import json
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from jsonschema import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from notification_service.lib.redis import attempt
+from tenants.models import Role
+from tenants.tokens import issue_access_token
+from tests.conftest import Persona
 from tests.inbox.conftest import LiveServer
+from tests.inbox.protocol import check
 
 T = TypeVar("T")
 
@@ -33,7 +39,8 @@ def play(scenario: Coroutine[Any, Any, T]) -> T:
 
 async def connected(address: str, **more: Any) -> ClientConnection:
     """Open a socket, in a scenario that is played."""
-    socket = await connect(address, open_timeout=30, **more)
+    # Without a limit to what waits here: who does not read would not hear that the socket is closed either.
+    socket = await connect(address, open_timeout=30, close_timeout=5, max_queue=None, **more)
     _open.get().push_async_callback(socket.close)
     return socket
 
@@ -41,7 +48,7 @@ async def connected(address: str, **more: Any) -> ClientConnection:
 class Client:
     """A client that does as the protocol says: it keeps its position, and takes nothing that does not follow it.
 
-    Pings are answered at once, also while the test does something else.
+    Pings are answered at once, also while the test does something else. Each frame must be as the document says.
     """
 
     def __init__(self, socket: ClientConnection, epoch: str = "", seq: int | None = None) -> None:
@@ -49,17 +56,19 @@ class Client:
         self.epoch, self.seq = epoch, seq
         self.got: list[dict[str, Any]] = []
         self.unread = -1
-        self._frames: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._frames: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
         self._listening = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        with suppress(ConnectionClosed):
+        try:
             while True:
                 frame = json.loads(await self.socket.recv())
+                check("notifications", frame)
                 if frame["type"] == "ping":
                     await self.send(type="pong")
                 self._frames.put_nowait(frame)
-        self._frames.put_nowait(None)
+        except (ConnectionClosed, ValidationError) as error:
+            self._frames.put_nowait(error)
 
     async def fall_silent(self) -> None:
         """Do nothing more, and leave what comes to others."""
@@ -76,10 +85,9 @@ class Client:
 
     async def _read(self) -> dict[str, Any]:
         frame = await self._frames.get()
-        if frame is None:
-            self._frames.put_nowait(None)
-            await self.socket.recv()  # says how it was closed
-            raise AssertionError("open after all")
+        if isinstance(frame, Exception):
+            self._frames.put_nowait(frame)
+            raise frame
         if frame["type"] in ("resync", "resumed") or (frame["type"] == "hello" and self.seq is None):
             self.epoch, self.seq = frame["epoch"], frame["seq"]
         elif frame["type"] in ("notification", "broadcast", "read", "updated", "removed"):
@@ -131,3 +139,17 @@ async def open_client(
 async def refused(server: LiveServer, path: str, **more: Any) -> tuple[int, str]:
     """Connect and be turned away; return code and reason."""
     return await Client(await connected(server.address(path), **more)).closed()
+
+
+def token_of(persona: Persona, **more: Any) -> str:
+    return issue_access_token(persona.user, persona.tenant, Role.EMPLOYEE, **more)
+
+
+def id_of(persona: Persona) -> str:
+    return str(persona.user.id)
+
+
+def open_sockets(persona: Persona) -> int:
+    """How many sockets the service counts in a person's tenant."""
+    key = f"tenant:{persona.tenant_id}:sockets"
+    return attempt(lambda redis: cast("int", redis.zcard(key)))

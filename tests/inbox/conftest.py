@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -22,7 +22,9 @@ from notification_service.local.services import WEB_SERVER
 from notifications.inbox import streams
 from notifications.inbox.streams import NewMessage
 from tenants import signing_keys
+from tenants.models import Role, Tenant
 from tenants.models.signing_key import SigningKey
+from tests.conftest import Persona
 from tests.running_service import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,3 +117,9 @@ def server(_server: LiveServer, transactional_db: None) -> LiveServer:
     else:
         _keys.append(SigningKey.objects.get(id=signing_keys.signer().kid))
     return _server
+
+
+@pytest.fixture
+def ada(make_persona: Callable[..., Persona], tenant: Tenant) -> Persona:
+    """Somebody with an inbox."""
+    return make_persona(tenant, Role.EMPLOYEE)

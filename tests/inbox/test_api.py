@@ -31,11 +31,6 @@ WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + bytes(40
 
 
 @pytest.fixture
-def ada(make_persona: Callable[..., Persona], tenant: Tenant) -> Persona:
-    return make_persona(tenant, Role.EMPLOYEE)
-
-
-@pytest.fixture
 def put(ada: Persona) -> Callable[..., UUID]:
     """Put a message into Ada's inbox."""
 

@@ -28,7 +28,7 @@ from tests.conftest import Persona
 from tests.inbox.clients import Client, open_client, play, refused
 from tests.inbox.conftest import LiveServer, put
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("live"), pytest.mark.timeout(400)]
 
 PEOPLE, DEVICES = 400, 5
 #: How many clients come at the same moment: whoever lost their server waits a little, each a different while.
@@ -71,14 +71,16 @@ def test_a_killed_server_loses_nothing_for_anybody(
         clients = await asyncio.gather(*(come(token) for token in tokens for _ in range(DEVICES)))
         assert len(clients) == PEOPLE * DEVICES
         await in_thread(put, tenant.id, *ids * 2)
-        await asyncio.gather(*(client.until(2, seconds=60) for client in clients[::2]))  # the others are not so far yet
+        await asyncio.gather(
+            *(client.until(2, seconds=120) for client in clients[::2])
+        )  # the others are not so far yet
         await in_thread(put, tenant.id, *ids)  # nobody has them: the server dies with these in its buffers
         await in_thread(victim.stop, signal.SIGKILL)
         await in_thread(put, tenant.id, *ids * 3)
         await in_thread(victim.start)
         again = await asyncio.gather(*(come(tokens[place // DEVICES], client) for place, client in enumerate(clients)))
         await in_thread(put, tenant.id, *ids)
-        await asyncio.gather(*(client.until(7, seconds=60) for client in again))
+        await asyncio.gather(*(client.until(7, seconds=120) for client in again))
         for client in again:
             assert [frame["seq"] for frame in client.got] == [1, 2, 3, 4, 5, 6, 7]
             assert len({frame["id"] for frame in client.got}) == 7

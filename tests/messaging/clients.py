@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import jsonschema
-import yaml
 from websockets.asyncio.client import ClientConnection
 
 from tenants.models import Role
@@ -18,15 +15,9 @@ from tenants.tokens import issue_access_token
 from tests.conftest import Persona
 from tests.inbox.clients import connected
 from tests.inbox.conftest import LiveServer
+from tests.inbox.protocol import check
 
-PROTOCOL = yaml.safe_load((Path(__file__).parents[2] / "docs/asyncapi-chat.yaml").read_text())
 SECONDS = 10.0
-
-
-def check(frame: dict[str, Any]) -> None:
-    """Every frame is as the document says."""
-    schema = PROTOCOL["components"]["messages"][frame["type"]]["payload"]
-    jsonschema.validate(frame, {**schema, "components": PROTOCOL["components"]})
 
 
 class Client:
@@ -38,7 +29,7 @@ class Client:
     async def read(self, seconds: float = SECONDS) -> dict[str, Any]:
         async with asyncio.timeout(seconds):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
-        check(frame)
+        check("chat", frame)
         return frame
 
     async def next(self, *kinds: str, seconds: float = SECONDS) -> dict[str, Any]:
@@ -50,7 +41,7 @@ class Client:
                     return frame
 
     async def send(self, kind: str, **fields: Any) -> None:
-        check({"type": kind, **fields})
+        check("chat", {"type": kind, **fields})
         await self.socket.send(json.dumps({"type": kind, **fields}))
 
     async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from notification_service.lib.scope import tenant_scope
-from notifications.webhooks import publishing, services
+from notifications.webhooks import services
 from notifications.webhooks.dispatcher import Dispatcher
 from notifications.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.conftest import Persona
@@ -24,11 +24,8 @@ DOOR = "/api/v1/projects/me/webhook"
 
 
 @pytest.fixture(autouse=True)
-def _on_premises(settings: Settings) -> Iterator[None]:
+def _on_premises(settings: Settings) -> None:
     settings.OUTBOUND_ALLOWED_NETWORKS = ["127.0.0.0/8"]
-    publishing._known.clear()
-    yield
-    publishing._known.clear()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from notifications.records.idempotency import Answer, answer_once, fingerprint_o
 from notifications.records.models import NotificationRecord
 from notifications.records.representation import for_lists
 from notifications.records.states import Lane
+from notifications.templates.named import ListedField, LocaleField
 from tenants.api.fields import SmallObject
 from tenants.api.pagination import Cursor
 from tenants.api.views import TenantView
@@ -49,8 +50,8 @@ class DefaultsIn(serializers.Serializer[Any]):
     template = serializers.CharField(max_length=255, required=False, help_text="A template's key, instead of content.")
     context = SmallObject(required=False, help_text="Values for the placeholders; an item's own win.")  # type: ignore[assignment]
     metadata = SmallObject(required=False, help_text="Yours: kept with each notification, never sent.")
-    locale = serializers.CharField(max_length=35, required=False)
-    lane = serializers.ChoiceField(choices=Lane.choices, required=False, help_text="Default: `normal`.")
+    locale = LocaleField(required=False)
+    lane = ListedField("lane", choices=Lane.choices, required=False, help_text="Default: `normal`.")
     scheduled_at = serializers.DateTimeField(required=False)
     expires_at = serializers.DateTimeField(required=False)
 

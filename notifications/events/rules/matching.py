@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from uuid import UUID
 from django.db.models import F
 from django.utils import timezone
 
+from notification_service.lib.remembered import Remembered
 from notification_service.lib.scope import current_tenant_id
 from notifications.channels.base import ContentError
 from notifications.channels.placeholders import compile_text
@@ -23,7 +23,6 @@ from notifications.events.rules.conditions import Condition, compile_condition, 
 from notifications.events.rules.definition import Definition
 from notifications.events.rules.models import RuleVersion
 
-_SECONDS: Final = 2.0
 _KEY: Final = 255
 
 
@@ -52,23 +51,22 @@ class Order:
     cancel_key: str = ""
 
 
-_known: dict[UUID, tuple[float, list[ActiveRule]]] = {}
+_known: Final = Remembered[list[ActiveRule]]("rules", seconds=2.0)
 
 
 def active_rules() -> list[ActiveRule]:
-    """Return the tenant's active rules in their order, as of two seconds ago at most. Needs the tenant's scope."""
-    tenant_id = current_tenant_id()
-    until, found = _known.get(tenant_id, (0.0, []))
-    if until < time.monotonic():
-        current = RuleVersion.objects.filter(number=F("rule__version"), rule__active=True).select_related("rule")
-        found = [made_ready(version) for version in current.order_by("-rule__priority", "rule_id")]
-        _known[tenant_id] = (time.monotonic() + _SECONDS, found)
-    return found
+    """Return the tenant's active rules in their order. Needs the tenant's scope."""
+    return _known.get(current_tenant_id(), _looked_up)
 
 
-def forget_rules(tenant_id: UUID) -> None:
-    """Look them up again at the next event."""
-    _known.pop(tenant_id, None)
+def rules_changed(tenant_id: UUID) -> None:
+    """Have them looked up again at the next event: they change in this transaction."""
+    _known.change(tenant_id)
+
+
+def _looked_up() -> list[ActiveRule]:
+    current = RuleVersion.objects.filter(number=F("rule__version"), rule__active=True).select_related("rule")
+    return [made_ready(version) for version in current.order_by("-rule__priority", "rule_id")]
 
 
 def made_ready(version: RuleVersion) -> ActiveRule:

@@ -20,6 +20,8 @@ class Rule(TenantModel):
     version = models.PositiveIntegerField(default=1)
     # Of rules with a schedule: when they speak next.
     next_run_at = models.DateTimeField(null=True)
+    # The tenant's time zone by which that was reckoned.
+    zone = models.CharField(max_length=64, blank=True, default="", db_default="")
     created_by = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -7,11 +7,11 @@ clocks leaves out is made up for once, and what it repeats is not (cronsim does 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
+from django.db.models import F
 from django.utils import timezone
 
 from notification_service.lib.scope import platform_scope, tenant_scope
@@ -31,12 +31,28 @@ def next_run(schedule: str, zone: ZoneInfo, after: datetime) -> datetime:
 
 
 def zone_of(tenant_id: UUID) -> ZoneInfo:
-    """Return the tenant's time zone (``settings.time_zone``); UTC if it names none that exists."""
-    settings: dict[str, Any] = Tenant.objects.values_list("settings", flat=True).get(id=tenant_id)
-    try:
-        return ZoneInfo(str(settings.get("time_zone") or "UTC"))
-    except (KeyError, ValueError, OSError):
-        return ZoneInfo("UTC")
+    """Return the tenant's time zone."""
+    return ZoneInfo(Tenant.objects.values_list("timezone", flat=True).get(id=tenant_id))
+
+
+def set_clock(rule: Rule, expression: str, zone: ZoneInfo) -> None:
+    """Set (unsaved) when a rule speaks next; never, if it has no schedule or is not active."""
+    speaks = bool(expression and rule.active)
+    rule.next_run_at = next_run(expression, zone, timezone.now()) if speaks else None
+    rule.zone = zone.key if speaks else ""
+
+
+def follow_zones() -> int:
+    """Reckon anew when rules speak whose tenant has moved to another time zone; return how many there were."""
+    with platform_scope("follow tenants to their time zones"):
+        clocks = Rule.objects.filter(active=True, next_run_at__gt=timezone.now())
+        moved = clocks.exclude(zone=F("tenant__timezone")).select_related("tenant").select_for_update(of=("self",))
+        rules = list(moved)
+        for rule in rules:
+            version = RuleVersion.objects.get(rule=rule, number=rule.version)
+            set_clock(rule, version.definition["schedule"], ZoneInfo(rule.tenant.timezone))
+            rule.save(update_fields=["next_run_at", "zone"])
+    return len(rules)
 
 
 def tenants_with_due() -> list[UUID]:
@@ -58,8 +74,8 @@ def run_due(tenant_id: UUID) -> int:
             at = rule.next_run_at
             assert at is not None  # noqa: S101 - the query says so
             version = RuleVersion.objects.get(rule=rule, number=rule.version)
-            rule.next_run_at = next_run(version.definition["schedule"], zone, now)
-            rule.save(update_fields=["next_run_at"])
+            set_clock(rule, version.definition["schedule"], zone)
+            rule.save(update_fields=["next_run_at", "zone"])
             about = {"rule_id": str(rule.id)}
             name = f"schedule:{rule.id}:{at.isoformat()}"
             accept_events([NewEvent(SCHEDULED, {"at": at.isoformat()}, about, source="schedule", client_event_id=name)])

@@ -22,12 +22,12 @@ from notifications.events.rules.matching import (
     ActiveRule,
     add_for,
     by_rules,
-    forget_rules,
     made_ready,
     named_targets,
+    rules_changed,
 )
 from notifications.events.rules.models import Rule, RuleVersion, Step
-from notifications.events.rules.schedule import next_run, zone_of
+from notifications.events.rules.schedule import set_clock, zone_of
 from notifications.events.rules.steps import cancel_steps
 from notifications.events.secrets import take_out
 from notifications.events.shapes import NewEvent
@@ -91,7 +91,7 @@ def delete_rule(caller: Caller, rule_id: UUID) -> None:
     rule = get_rule(rule_id)
     audit.record(caller, "rule.deleted", "rule", rule.id, name=rule.name)
     rule.delete()
-    forget_rules(caller.required_tenant_id())
+    rules_changed(caller.required_tenant_id())
 
 
 def get_rule(rule_id: UUID, *, lock: bool = False) -> Rule:
@@ -175,7 +175,7 @@ def _save(caller: Caller, rule: Rule, definition: Definition) -> None:
     if rule.valid_from and rule.valid_until and rule.valid_until <= rule.valid_from:
         message = "Must lie after valid_from."
         raise InvalidInput(f"validUntil: {message}", errors={"validUntil": [message]})
-    rule.next_run_at = _next_run(rule, definition)
+    set_clock(rule, definition.schedule, zone_of(rule.tenant_id))
     rule.save()
     # The same number again is the same version: it is never changed.
     if not RuleVersion.objects.filter(rule=rule, number=rule.version).exists():
@@ -186,13 +186,7 @@ def _save(caller: Caller, rule: Rule, definition: Definition) -> None:
             definition=_as_json(definition),
             created_by=caller.actor_label[:255],
         )
-    forget_rules(rule.tenant_id)
-
-
-def _next_run(rule: Rule, definition: Definition) -> datetime | None:
-    if not (definition.schedule and rule.active):
-        return None
-    return next_run(definition.schedule, zone_of(rule.tenant_id), timezone.now())
+    rules_changed(rule.tenant_id)
 
 
 def _as_json(definition: Definition) -> dict[str, Any]:

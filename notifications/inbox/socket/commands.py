@@ -114,6 +114,10 @@ async def _ping(connection: Connection, command: dict[str, Any], more: dict[str,
     connection.write_frame(type="pong", at=timezone.now(), **more)
 
 
+async def _unread_count(connection: Connection, command: dict[str, Any], more: dict[str, Any]) -> None:
+    connection.write_frame(type="unread_count", unread=await connection.feed.unread(), **more)
+
+
 async def _resume(connection: Connection, command: dict[str, Any], more: dict[str, Any]) -> None:
     await connection.resume(str(command.get("epoch")), command.get("seq"), **more)
 
@@ -197,6 +201,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "acknowledge": _acknowledge,
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
+    "unread_count": _unread_count,
     "ping": _ping,
     "pong": _pong,
 }

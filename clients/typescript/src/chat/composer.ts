@@ -1,4 +1,4 @@
-import type { ChatMessage, Draft } from "../client/chat-types.js";
+import type { ChatMessage, Draft } from "../client/index.js";
 import { h, icon, iconButton, ICONS, setAttribute, summary, type Context } from "./parts.js";
 
 export interface ComposerActions {

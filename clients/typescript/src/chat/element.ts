@@ -1,5 +1,4 @@
-import { Api, type TokenSource } from "../client/api.js";
-import { ChatClient } from "../client/chat.js";
+import { Api, ChatClient, type TokenSource } from "../client/index.js";
 import { applyStyles } from "../ui/dom.js";
 import theme from "../ui/theme.css";
 import css from "./chat.css";
@@ -11,6 +10,9 @@ import { ThreadView } from "./thread.js";
 /** Nobody is told of a connection that is back before so many milliseconds. */
 const PATIENCE = 1_200;
 
+/** Where there is no DOM the module can still be loaded: nothing is defined then. */
+const Base = (typeof HTMLElement === "undefined" ? class {} : HTMLElement) as typeof HTMLElement;
+
 /**
  * `<notification-chat>`: conversations, and the messages of one.
  *
@@ -20,7 +22,8 @@ const PATIENCE = 1_200;
  * `{conversation}`), `notification-chat-message` (`{message}`, of somebody else) and `notification-chat-unread`
  * (`{unread}`).
  */
-export class NotificationChat extends HTMLElement {
+export class NotificationChat extends Base {
+  static readonly tagName = "notification-chat";
   static readonly observedAttributes = ["base-url", "token", "tenant-id", "conversation", "lang"];
   readonly #root = this.attachShadow({ mode: "open" });
   readonly #banner = h("p", { class: "banner", role: "status", hidden: true });
@@ -86,11 +89,22 @@ export class NotificationChat extends HTMLElement {
   }
 
   connectedCallback(): void {
+    for (const name of ["client", "token", "texts", "conversation"] as const) this.#upgrade(name);
     this.#connect();
   }
 
   disconnectedCallback(): void {
-    this.#disconnect();
+    queueMicrotask(() => {
+      if (!this.isConnected) this.#disconnect(); // else it was only moved
+    });
+  }
+
+  /** A property that was set before the element was defined hides our accessors: set it again through them. */
+  #upgrade(name: "client" | "token" | "texts" | "conversation"): void {
+    const set = Object.getOwnPropertyDescriptor(this, name);
+    if (!set) return;
+    delete (this as Record<string, unknown>)[name];
+    Object.assign(this, { [name]: set.value as unknown });
   }
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {

@@ -1,6 +1,8 @@
 import { NotificationChat } from "./element.js";
 
-if (!customElements.get("notification-chat")) customElements.define("notification-chat", NotificationChat);
+if (typeof customElements !== "undefined" && !customElements.get(NotificationChat.tagName)) {
+  customElements.define(NotificationChat.tagName, NotificationChat);
+}
 
 declare global {
   interface HTMLElementTagNameMap {
@@ -8,8 +10,6 @@ declare global {
   }
 }
 
-export { Api, ApiError, type TokenSource } from "../client/api.js";
-export { ChatClient } from "../client/chat.js";
-export type * from "../client/chat-types.js";
+export * from "../client/index.js";
 export type { ChatTexts } from "./texts.js";
 export { NotificationChat };

@@ -1,4 +1,4 @@
-import type { Conversation } from "../client/chat-types.js";
+import type { Conversation } from "../client/index.js";
 import { arrange, avatar, h, ICONS, notice, others, setAttribute, setText, summary, titleOf, type Context } from "./parts.js";
 
 interface Row {

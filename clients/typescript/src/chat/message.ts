@@ -1,4 +1,4 @@
-import type { ChatFile, ChatMessage, Outgoing } from "../client/chat-types.js";
+import type { ChatFile, ChatMessage, Outgoing } from "../client/index.js";
 import {
   avatar,
   h,

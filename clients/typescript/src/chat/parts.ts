@@ -1,5 +1,4 @@
-import type { ChatClient } from "../client/chat.js";
-import type { ChatMessage, Conversation, Participant } from "../client/chat-types.js";
+import { ApiError, type ChatClient, type ChatMessage, type Conversation, type Participant } from "../client/index.js";
 import { h, icon, safeLink, setAttribute } from "../ui/dom.js";
 import { ICONS } from "./icons.js";
 import type { ChatLocale } from "./texts.js";
@@ -66,9 +65,7 @@ export function isEmoji(text: string): boolean {
 
 /** What to tell people of an error; the service's own words, where it gave some. */
 export function reasonOf(error: unknown): string {
-  // No `instanceof`: the client may come from another bundle than the component.
-  const { detail } = (error ?? {}) as { detail?: unknown };
-  return typeof detail === "string" ? detail : error instanceof Error ? error.message : String(error);
+  return error instanceof ApiError ? error.detail : error instanceof Error ? error.message : String(error);
 }
 
 /** Bring the children of an element into line, touching only what differs. */

@@ -1,4 +1,4 @@
-import type { ChatFile, ChatMessage } from "../client/chat-types.js";
+import type { ChatFile, ChatMessage } from "../client/index.js";
 import { Composer } from "./composer.js";
 import { drawMessage, drawSystem, drawTools, signature, type Actions, type Shown } from "./message.js";
 import { arrange, avatar, h, icon, iconButton, ICONS, nameOf, notice, others, reasonOf, setAttribute, setText, titleOf, type Context } from "./parts.js";

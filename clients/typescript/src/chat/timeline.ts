@@ -1,4 +1,4 @@
-import type { ChatMessage } from "../client/chat-types.js";
+import type { ChatMessage } from "../client/index.js";
 import type { Shown } from "./message.js";
 import type { Context } from "./parts.js";
 

@@ -74,8 +74,10 @@ export class Api {
 
   /** A new token in the place of one that was refused; if another has come meanwhile, that one. */
   async refreshedToken(refused: string): Promise<string> {
-    const current = await this.currentToken().catch(() => refused);
-    if (current === refused) this.#token = this.#ask(true);
+    const held = this.currentToken();
+    const current = await held.catch(() => refused);
+    const isStillHeld = this.#token === held || !this.#token; // else somebody else has asked for a new one
+    if (current === refused && isStillHeld) this.#token = this.#ask(true);
     return this.currentToken();
   }
 

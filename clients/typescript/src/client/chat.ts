@@ -1,6 +1,8 @@
 import { ApiError, type Api } from "./api.js";
+import { Commands } from "./chat-commands.js";
 import { ChatLog, type Taken } from "./chat-log.js";
 import { Outbox } from "./chat-outbox.js";
+import { People } from "./chat-people.js";
 import type {
   ChatFile,
   ChatMessage,
@@ -38,7 +40,6 @@ interface FileAddress {
 }
 
 const CHAT = "/api/notifications/chat";
-const ANSWER_WITHIN = 15_000;
 /** A change that came before its forerunner waits so long for it; then what is missing is asked for. */
 const HEAL_AFTER = 800;
 const RELOAD_AFTER = 3_000;
@@ -63,16 +64,13 @@ export class ChatClient extends Emitter<ChatEvents> {
   failure: ApiError | undefined;
   readonly #api: Api;
   readonly #connection: Connection;
+  readonly #commands: Commands;
+  readonly #people: People;
   readonly #outbox: Outbox;
   readonly #logs = new Map<string, ChatLog>();
-  readonly #participants = new Map<string, Map<string, Participant>>();
-  readonly #presence = new Map<string, Presence>();
-  readonly #typing = new Map<string, Map<string, unknown>>();
   readonly #toldTyping = new Map<string, number>();
-  readonly #asked = new Map<string, (frame: Frame | undefined) => void>();
   readonly #healing = new Map<string, unknown>();
   readonly #files = new Map<string, Promise<FileAddress>>();
-  #reference = 0;
 
   constructor({ api, tenantId }: ChatClientOptions) {
     super();
@@ -84,10 +82,12 @@ export class ChatClient extends Emitter<ChatEvents> {
       onFrame: (frame) => this.#take(frame),
       onStatus: (status, reason) => this.#changed(status, reason),
     });
+    this.#commands = new Commands(api.environment, (frame) => this.#connection.send(frame));
+    this.#people = new People(api.environment, (id) => this.emit("conversation", { id }));
     this.#outbox = new Outbox({
       api,
       isOpen: () => this.status === "open",
-      ask: (frame) => this.#ask(frame),
+      ask: (frame) => this.#commands.ask(frame),
       onChange: (id) => this.emit("conversation", { id }),
       onSent: (message) => {
         // In a gap it stays on its way until what came before it is there.
@@ -132,16 +132,16 @@ export class ChatClient extends Emitter<ChatEvents> {
   }
 
   participants(id: string): Participant[] {
-    return [...entry(this.#participants, id, () => new Map<string, Participant>()).values()];
+    return this.#people.in(id);
   }
 
   /** User ids of the others who are typing. */
   typing(id: string): string[] {
-    return [...(this.#typing.get(id)?.keys() ?? [])];
+    return this.#people.typing(id);
   }
 
   presence(userId: string): Presence {
-    return this.#presence.get(userId) ?? "offline";
+    return this.#people.presence(userId);
   }
 
   /** Load the newest conversations (at most 50), and listen to them. Throws `ApiError`. */
@@ -149,7 +149,7 @@ export class ChatClient extends Emitter<ChatEvents> {
     const { results } = await this.#api.request<{ results: Conversation[] }>("GET", `${CHAT}/conversations/`);
     this.conversations = results;
     this.hasLoaded = true;
-    for (const each of results) this.#know(each.id, each.participants);
+    for (const each of results) this.#people.know(each.id, each.participants);
     this.emit("conversations", undefined);
     if (this.status !== "open") return;
     const ids = new Set([...results.slice(0, LISTENED).map((each) => each.id), ...this.#openIds()]);
@@ -265,8 +265,8 @@ export class ChatClient extends Emitter<ChatEvents> {
       this.#outbox.flush();
       void this.#reload();
     } else {
-      for (const answer of [...this.#asked.values()]) answer(undefined);
-      for (const id of this.#typing.keys()) this.#nobodyTypes(id);
+      this.#commands.lost();
+      this.#people.nobodyTypes();
     }
     this.emit("status", { status, reason });
   }
@@ -283,23 +283,6 @@ export class ChatClient extends Emitter<ChatEvents> {
         if (this.status === "open") void this.#reload();
       }, RELOAD_AFTER);
     }
-  }
-
-  /** Send a command and wait for its answer. Rejects with `ApiError`. */
-  #ask(frame: Frame): Promise<Frame> {
-    const ref = String(++this.#reference);
-    const { environment } = this.#api;
-    return new Promise((resolve, reject) => {
-      const timer = environment.setTimeout(() => answer(undefined), ANSWER_WITHIN);
-      const answer = (answered: Frame | undefined): void => {
-        environment.clearTimeout(timer);
-        this.#asked.delete(ref);
-        if (answered && answered.type !== "error") resolve(answered);
-        else reject(refusal(answered));
-      };
-      this.#asked.set(ref, answer);
-      if (!this.#connection.send({ ...frame, ref })) answer(undefined);
-    });
   }
 
   #take(frame: Frame): void {
@@ -325,17 +308,17 @@ export class ChatClient extends Emitter<ChatEvents> {
         break;
       }
       case "typing_indicator":
-        this.#types(id, user, frame["typing"] ? (frame["expires_in"] as number) : 0);
+        this.#people.type(id, user, frame["typing"] ? (frame["expires_in"] as number) : 0);
         break;
       case "read_receipt":
         this.#readBy(id, user, frame["last_read_seq"] as number);
         break;
       case "presence_changed":
-        this.#presence.set(user, frame["status"] as Presence);
+        this.#people.setPresence(user, frame["status"] as Presence);
         this.emit("conversations", undefined);
         break;
       case "conversation_joined":
-        this.#know(id, frame["participants"] as Participant[]);
+        this.#people.know(id, frame["participants"] as Participant[]);
         break;
       case "participant_added":
       case "conversation_updated":
@@ -355,7 +338,7 @@ export class ChatClient extends Emitter<ChatEvents> {
         for (const top of frame["conversations"] as Frame[]) this.#compare(top);
         break;
     }
-    this.#asked.get((frame["ref"] as string | undefined) ?? "")?.(frame);
+    this.#commands.take(frame);
   }
 
   // --- What frames do -------------------------------------------------------------------------------------------------
@@ -378,7 +361,9 @@ export class ChatClient extends Emitter<ChatEvents> {
       });
       if (!own) this.emit("message", message);
     }
-    if (message.sender_id) this.#types(id, message.sender_id, 0);
+    if (!message.sender_id) return;
+    this.#people.type(id, message.sender_id, 0);
+    this.#people.read(id, message.sender_id, message.seq); // who writes has read what there was
   }
 
   #apply(id: string, change: (log: ChatLog) => Taken): Taken {
@@ -399,42 +384,21 @@ export class ChatClient extends Emitter<ChatEvents> {
     if (conversation?.last_message?.id === message.id) this.#put({ ...conversation, last_message: message });
   }
 
-  #types(id: string, user: string, seconds: number): void {
-    const typing = entry(this.#typing, id, () => new Map<string, unknown>());
-    const { environment } = this.#api;
-    environment.clearTimeout(typing.get(user));
-    const ended = seconds <= 0 ? typing.delete(user) : false;
-    if (seconds > 0) {
-      typing.set(user, environment.setTimeout(() => this.#types(id, user, 0), seconds * 1000));
-    } else if (!ended) {
-      return;
-    }
-    this.emit("conversation", { id });
-  }
-
-  #nobodyTypes(id: string): void {
-    for (const user of this.typing(id)) this.#types(id, user, 0);
-  }
-
   #readBy(id: string, user: string, seq: number): void {
-    const participants = entry(this.#participants, id, () => new Map<string, Participant>());
-    const participant = participants.get(user);
-    if (participant && participant.last_read_seq < seq) participants.set(user, { ...participant, last_read_seq: seq });
+    this.#people.read(id, user, seq);
     const conversation = this.conversation(id);
     if (user === this.userId && conversation && (conversation.last_read_seq ?? 0) < seq) {
       this.#put({ ...conversation, last_read_seq: seq, unread_count: Math.max(0, conversation.last_seq - seq) });
     }
-    this.emit("conversation", { id });
   }
 
   #left(id: string, user: string): void {
-    this.#participants.get(id)?.delete(user);
+    this.#people.left(id, user);
     if (user === this.userId) {
       this.conversations = this.conversations.filter((each) => each.id !== id);
       this.#logs.delete(id);
       this.emit("conversations", undefined);
     }
-    this.emit("conversation", { id });
   }
 
   #compare({ conversation_id, last_seq, revision }: Frame): void {
@@ -444,22 +408,12 @@ export class ChatClient extends Emitter<ChatEvents> {
     if ((last_seq as number) > (this.conversation(id)?.last_seq ?? 0)) this.#refresh(id).catch(() => undefined);
   }
 
-  #know(id: string, participants: readonly Participant[]): void {
-    const known = entry(this.#participants, id, () => new Map<string, Participant>());
-    for (const each of participants) {
-      const read = Math.max(each.last_read_seq, known.get(each.user_id)?.last_read_seq ?? 0);
-      known.set(each.user_id, { ...each, last_read_seq: read });
-      if (each.status) this.#presence.set(each.user_id, each.status);
-    }
-    this.emit("conversation", { id });
-  }
-
   // --- Catching up ----------------------------------------------------------------------------------------------------
 
   /** Hear everything of a conversation, and what was missed of it. */
   async #listen(id: string): Promise<void> {
     try {
-      await this.#ask({ type: "join_conversation", conversation_id: id });
+      await this.#commands.ask({ type: "join_conversation", conversation_id: id });
       if (this.log(id).isLoaded) await this.#resume(id);
     } catch (error) {
       if (error instanceof ApiError && error.code === "not_found") this.#left(id, this.userId);
@@ -472,7 +426,7 @@ export class ChatClient extends Emitter<ChatEvents> {
     if (this.status !== "open") return; // the next connection begins with it
     log.resume();
     const { lastSeq: after_seq, revision: after_revision } = log;
-    await this.#ask({ type: "resume", conversation_id: id, after_seq, after_revision }).catch(() => {
+    await this.#commands.ask({ type: "resume", conversation_id: id, after_seq, after_revision }).catch(() => {
       log.resumed(0, 0);
       this.#healLater(id);
     });
@@ -499,7 +453,7 @@ export class ChatClient extends Emitter<ChatEvents> {
   async #refresh(id: string): Promise<void> {
     const found = await this.#api.request<Conversation>("GET", `${CHAT}/conversations/${id}/`);
     const isNew = !this.conversation(id);
-    this.#know(id, found.participants);
+    this.#people.know(id, found.participants);
     this.#put(found);
     if (isNew && this.status === "open") await this.#listen(id);
   }
@@ -515,7 +469,7 @@ export class ChatClient extends Emitter<ChatEvents> {
   }
 
   async #change(id: string, frame: Frame): Promise<void> {
-    const { message } = await this.#ask({ ...frame, conversation_id: id });
+    const { message } = await this.#commands.ask({ ...frame, conversation_id: id });
     if (message) this.#apply(id, (log) => log.take(message as ChatMessage));
   }
 
@@ -528,16 +482,4 @@ function entry<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): V
   let value = map.get(key);
   if (value === undefined) map.set(key, (value = make()));
   return value;
-}
-
-function refusal(frame: Frame | undefined): ApiError {
-  if (!frame) return new ApiError(0, "network_error", "The service can not be reached.");
-  const wait = frame["retry_after"];
-  return new ApiError(
-    400,
-    String(frame["code"]),
-    String(frame["detail"]),
-    (frame["errors"] ?? {}) as Record<string, string[]>,
-    typeof wait === "number" ? wait : undefined,
-  );
 }

@@ -143,7 +143,10 @@ export class SharedConnection {
     } else if (signal.kind === "frame") {
       this.#options.onFrame(signal.frame);
     } else if (signal.kind === "status") {
-      if (FINAL.has(this.#status)) this.#tabs?.join(); // somebody has taken over from us: queue up behind them
+      if (FINAL.has(this.#status)) {
+        if (signal.status !== "open") return; // they may yet fail as we did
+        this.#tabs?.join(); // somebody has taken over from us: queue up behind them
+      }
       this.#set(signal.status, signal.reason);
     }
   }

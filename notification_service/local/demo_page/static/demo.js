@@ -83,8 +83,8 @@ function seat(person, index, tenantId) {
   window_.client = chat;
   bell.start();
   chat.start();
-  half.addEventListener("notification-inbox-action", ({ detail }) => {
-    if (detail.callback) say(`${person.name} pressed “${detail.label}”: your page hears the callback “${detail.callback}”.`);
+  half.addEventListener("notification-action", ({ detail: { action } }) => {
+    if (action.callback) say(`${person.name} pressed “${action.label}”: the page hears the callback “${action.callback}”.`);
   });
   return { person, api, bell, chat, inbox, window: window_ };
 }

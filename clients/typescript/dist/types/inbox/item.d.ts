@@ -1,0 +1,25 @@
+import type { Action, Message } from "../client/index.js";
+import type { Locale } from "../ui/locale.js";
+import type { InboxTexts } from "./texts.js";
+/** What an item asks for. */
+export interface ItemVerbs {
+    /** Somebody chose the message. False: its link shall not be followed. */
+    open(message: Message): boolean;
+    /** Somebody pressed one of its buttons. False: its link shall not be followed. */
+    act(message: Message, action: Action): boolean;
+    setRead(message: Message, read: boolean): void;
+    setArchived(message: Message, archived: boolean): void;
+}
+/** One message in the list. */
+export interface Item {
+    readonly element: HTMLElement;
+    /** Show what has changed. False: it is another message by now, make a new item. */
+    update(message: Message): boolean;
+    /** Say anew how long ago it was. */
+    tick(): void;
+    /** Whether it is the one that the keyboard is at; only its buttons are reached by the tab key. */
+    setCurrent(isCurrent: boolean): void;
+}
+export declare function makeItem(message: Message, locale: Locale<InboxTexts>, verbs: ItemVerbs): Item;
+/** Give a button of one icon its name and its icon. */
+export declare function label(button: HTMLElement, name: string, path: string): void;

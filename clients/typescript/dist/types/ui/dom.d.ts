@@ -1,0 +1,22 @@
+export type Child = Node | string | null | undefined | false;
+type Value = string | number | boolean | null | undefined | ((event: never) => void);
+/**
+ * Make an element: `h("button", {part: "close", "aria-label": "Close", onclick: close}, icon)`. `false`, `null` and
+ * `undefined` leave an attribute out, `true` makes it empty, a function listens. Texts become text nodes: there is no
+ * way to pass HTML, so that nothing that somebody wrote in a message is ever read as such.
+ */
+export declare function h<Tag extends keyof HTMLElementTagNameMap>(tag: Tag, attributes?: Record<string, Value>, ...children: Child[]): HTMLElementTagNameMap[Tag];
+/** Set an attribute, or remove it: the same words as `h`. Touches nothing that stands as wanted. */
+export declare function setAttribute(element: Element, name: string, value: Exclude<Value, (event: never) => void>): void;
+/** A drawing of 24 × 24 in the colour of its text, hidden from screen readers. `path` is SVG path data. */
+export declare function icon(path: string): SVGSVGElement;
+/** Give a shadow root its styles; without a style element where browsers can, for strict content security policies. */
+export declare function applyStyles(root: ShadowRoot, ...sheets: string[]): void;
+/**
+ * The address if a link may lead there, else undefined. `javascript:` and `data:` addresses would run what somebody
+ * put into a message.
+ */
+export declare function safeLink(address: unknown, schemes?: string[]): string | undefined;
+/** The address if a picture may come from there. */
+export declare function safeImage(address: unknown): string | undefined;
+export {};
