@@ -38,10 +38,11 @@ class Journal:
     token: UUID
     _file: int = -1
     _path: Path = Path()
+    _refused: bool = False
 
     def note(self, outcome: Outcome) -> None:
         """Append an outcome if it is a success that a provider told."""
-        if outcome.status != Status.SUCCESS or not outcome.tries:
+        if self._refused or outcome.status != Status.SUCCESS or not outcome.tries:
             return
         last, result = outcome.tries[-1], outcome.result
         line = orjson.dumps(
@@ -53,6 +54,7 @@ class Journal:
                 self._open()
             os.write(self._file, line + b"\n")
         except OSError as error:
+            self._refused = True  # a full disk is said once a chunk, and a line that was cut off is the last
             log.warning("journal_not_written", error=type(error).__name__)
 
     def close(self, *, committed: bool) -> None:
