@@ -20,6 +20,7 @@ from messaging.representation import represent_conversations, represent_messages
 from messaging.services import messages, notices
 from messaging.services.people import (
     Person,
+    names_of,
     other_user_id,
     person_of,
     place_of,
@@ -255,12 +256,13 @@ def _enter(conversation: Conversation, user_ids: Sequence[str], role: str, by: P
     if len(within) + len(new) > settings.CHAT_MAX_PARTICIPANTS:
         raise _invalid("user_ids", f"A conversation has at most {settings.CHAT_MAX_PARTICIPANTS} participants.")
     now = timezone.now()
+    names = {**names_of(new), by.user_id: by.name}
     places = [
         Participant(
             tenant_id=conversation.tenant_id,
             conversation=conversation,
             user_id=user_id,
-            name=by.name if user_id == by.user_id else "",
+            name=names.get(user_id, ""),
             role=role,
             # What was said before is there to be read, but it is no news.
             last_read_seq=conversation.last_seq,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -9,6 +11,7 @@ from uuid import UUID
 from messaging.models import MAX_USER_ID, Conversation, Participant, ParticipantRole
 from notification_service.lib.errors import InvalidInput, NotFound, PermissionDenied
 from tenants.callers import Caller
+from tenants.models import Membership
 from tenants.permissions import Permission
 
 _RANK: Final = {ParticipantRole.MEMBER: 0, ParticipantRole.MODERATOR: 1, ParticipantRole.ADMIN: 2}
@@ -37,6 +40,16 @@ def other_user_id(text: str, field: str) -> str:
         message = f"A user id has 1 to {MAX_USER_ID} characters, none of them a control character."
         raise InvalidInput(f"{field}: {message}", errors={field: [message]})
     return user_id
+
+
+def names_of(user_ids: Iterable[str]) -> dict[str, str]:
+    """Return, by user id, the names of those who are members of the tenant in scope and have one."""
+    ids = []
+    for text in user_ids:
+        with suppress(ValueError):
+            ids.append(UUID(text))
+    members = Membership.objects.filter(user_id__in=ids).exclude(user__name="") if ids else Membership.objects.none()
+    return {str(user_id): name[:255] for user_id, name in members.values_list("user_id", "user__name")}
 
 
 def place_of(person: Person, conversation_id: UUID, *, lock: bool = False) -> tuple[Conversation, Participant]:

@@ -82,14 +82,14 @@ class Desk:
     #: Whether the service or the network may go away while the window is open.
     knows_outages: bool = False
     faults: list[str] = field(default_factory=list)
-    sockets: list[WebSocket] = field(default_factory=list)
+    sockets: list[tuple[Page, WebSocket]] = field(default_factory=list)
 
     def open(self, *, path: str = "/demo/", ready: bool = True) -> Page:
         """Open another tab of the demo page, and wait until both people are connected."""
         page = self.context.new_page()
         page.on("console", lambda message: self._note(message.type, message.text))
         page.on("pageerror", lambda error: self._note("error", str(error)))
-        page.on("websocket", lambda socket: self.sockets.append(socket))
+        page.on("websocket", lambda socket: self.sockets.append((page, socket)))
         page.goto(self.service.demo["base_url"] + path)
         if ready:
             for who in (hanna(page), uma(page)):
@@ -102,7 +102,11 @@ class Desk:
 
     def open_sockets(self, path: str) -> list[WebSocket]:
         """Return the sockets to an address that are open in any tab."""
-        return [socket for socket in self.sockets if path in socket.url and not socket.is_closed()]
+        return [
+            socket
+            for page, socket in self.sockets
+            if path in socket.url and not page.is_closed() and not socket.is_closed()
+        ]
 
 
 @pytest.fixture
@@ -212,6 +216,11 @@ def kill_web(service: RunningService) -> None:
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something is so that no element of a page shows."""
     wait_until(condition, PATIENCE)
+
+
+def until(page: Page, expression: str, argument: Any = None) -> None:
+    """Wait until an expression is true in the page, whose policy forbids what ``wait_for_function`` does."""
+    eventually(lambda: bool(page.evaluate(expression, argument)))
 
 
 def screenshot(page: Page, name: str) -> None:

@@ -23,6 +23,7 @@ from tests.browser.conftest import (
     kill_web,
     ring,
     uma,
+    until,
 )
 from tests.running_service import RunningService
 
@@ -57,11 +58,11 @@ def test_a_message_arrives_without_reload(desk: Desk, service: RunningService) -
 
 def test_the_buttons_of_the_page_send(desk: Desk) -> None:
     page = desk.open()
-    page.get_by_text("Urgent", exact=True).click()
+    page.get_by_role("radio", name="Urgent").check()
     page.get_by_role("button", name="Send notification").click()
     expect(page.locator("#log")).to_contain_text("accepted")
     expect(count(uma(page))).to_have_text("1")
-    page.get_by_text("Hanna", exact=True).click()
+    page.get_by_role("radio", name="Hanna").check()
     page.get_by_role("button", name="Send notification").click()
     expect(count(hanna(page))).to_have_text("1")
     page.get_by_role("button", name="Broadcast").click()
@@ -83,12 +84,12 @@ def test_a_sound_plays_after_a_click(desk: Desk, service: RunningService) -> Non
     expect(count(uma(page))).to_have_text("1")
     assert page.evaluate("heard") == []
     page.get_by_role("heading", name="Notification service").click()
-    page.wait_for_function("audio.some((each) => each.state === 'running')")
+    until(page, "audio.some((each) => each.state === 'running')")
     ring(service, UMA, "Heard", sound="chime")
-    page.wait_for_function("heard.length > 0")
+    until(page, "heard.length > 0")
     assert set(page.evaluate("heard")) == {"running"}
     before = page.evaluate("audio[0].currentTime")
-    page.wait_for_function(f"audio[0].currentTime > {before}")  # it really runs
+    until(page, f"audio[0].currentTime > {before}")  # it really runs
     heard = page.evaluate("heard.length")
     ring(service, UMA, "No sound wanted", sound="none")
     expect(count(uma(page))).to_have_text("3")

@@ -39,6 +39,8 @@ def test_people_see_names_and_not_addresses(ada: Persona, bob: Persona) -> None:
     (conversation,) = bob.client.get(f"{CHAT}/conversations/").json()["results"]
     assert "Ada Lovelace" in [place["name"] for place in conversation["participants"]]
     assert "ada@acme.example" not in str(conversation)
+    made = make_group(bob, ada)
+    assert history(bob, made)["results"][-1]["text"].endswith("added Ada Lovelace.")
 
 
 def test_nobody_writes_to_themselves_or_says_nothing(ada: Persona, bob: Persona) -> None:

@@ -92,6 +92,15 @@ describe("loading", () => {
     assert.deepEqual(inbox.state.messages.map(({ read_at }) => read_at), [null, "now"]);
   });
 
+  test("a view that empties asks for what follows, and shows nothing only when there is nothing", async () => {
+    inbox.show("unread");
+    await opened();
+    verb = { status: 200, body: {} };
+    await inbox.markAllRead();
+    for (let turn = 0; turn < 20 && inbox.state.hasMore; turn++) await settle();
+    assert.deepEqual([shown(), inbox.state.hasMore, inbox.state.loading], [[0], false, "no"]);
+  });
+
   test("an error is shown and can be tried again", async () => {
     const fine = world.answer;
     world.answer = () => undefined;

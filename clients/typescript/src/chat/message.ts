@@ -68,7 +68,7 @@ export function drawMessage(context: Context, shown: Shown, actions: Actions): H
   if (outgoing) classes.push(outgoing.state);
   if (!isDeleted && isEmoji(text) && !message?.file && !outgoing?.file) classes.push("emoji");
   if (message?.message_type === "image" || outgoing?.file?.type.startsWith("image/")) classes.push("with-picture");
-  return h(
+  const article = h(
     "article",
     { class: classes.filter(Boolean).join(" "), tabindex: "-1", "data-id": message?.id },
     isGroup && !isOwn && h("span", { class: "side" }, isFirst && avatar(name)),
@@ -80,6 +80,13 @@ export function drawMessage(context: Context, shown: Shown, actions: Actions): H
       outgoing?.state === "failed" && failure(context, outgoing, actions),
     ),
   );
+  if (outgoing?.state !== "failed") setReachable(article, false);
+  return article;
+}
+
+/** Whether the tab key stops at what is in a message: only in the one that the arrow keys are at. */
+export function setReachable(article: HTMLElement, isReachable: boolean): void {
+  for (const each of article.querySelectorAll<HTMLElement>("a, button")) each.tabIndex = isReachable ? 0 : -1;
 }
 
 /** The buttons beside a message that the pointer or the focus is on. */

@@ -1,6 +1,6 @@
 import type { ChatFile, ChatMessage } from "../client/index.js";
 import { Composer } from "./composer.js";
-import { drawMessage, drawSystem, drawTools, signature, type Actions, type Shown } from "./message.js";
+import { drawMessage, drawSystem, drawTools, setReachable, signature, type Actions, type Shown } from "./message.js";
 import { arrange, avatar, h, icon, iconButton, ICONS, nameOf, notice, others, reasonOf, setAttribute, setText, titleOf, type Context } from "./parts.js";
 import { grouped, type Entry } from "./timeline.js";
 
@@ -27,6 +27,8 @@ export class ThreadView implements Actions {
   readonly #drawn = new Map<string, { signature: string; element: HTMLElement; shown?: Shown }>();
   readonly #seen: IntersectionObserver;
   readonly #resized: ResizeObserver;
+  /** Number of the first message that is drawn. */
+  #oldest = 0;
   #isSeen = false;
   #isAtEnd = true;
   #isLoading = false;
@@ -34,6 +36,7 @@ export class ThreadView implements Actions {
   /** The first unread message when the conversation was opened. */
   #freshFrom = Number.POSITIVE_INFINITY;
   #tools: HTMLElement | undefined;
+  #current: HTMLElement | undefined;
 
   constructor(
     private readonly context: Context,
@@ -157,15 +160,14 @@ export class ThreadView implements Actions {
     const log = client.log(this.id);
     const focused = this.#focusedAction();
     const oldHeight = this.#log.scrollHeight;
-    const oldFirst = this.#items.firstElementChild;
+    const oldest = log.messages[0]?.seq ?? 0;
     const entries = grouped(this.context, this.id, this.#freshFrom);
     const keys = new Set(entries.map((each) => each.key));
     for (const key of this.#drawn.keys()) if (!keys.has(key)) this.#drawn.delete(key);
     arrange(this.#items, entries.map((each) => this.#draw(each)));
     if (this.#isAtEnd) this.#scrollToEnd();
-    else if (oldFirst?.isConnected && oldFirst !== this.#items.firstElementChild) {
-      this.#log.scrollTop += this.#log.scrollHeight - oldHeight; // what was looked at stays where it is
-    }
+    else if (oldest < this.#oldest) this.#log.scrollTop += this.#log.scrollHeight - oldHeight; // it stays where it is
+    this.#oldest = oldest;
     setAttribute(this.#older, "hidden", !log.hasOlder);
     this.#restore(focused);
     this.#renderLatest();
@@ -216,7 +218,10 @@ export class ThreadView implements Actions {
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#log.addEventListener("keydown", (event) => this.#pressed(event));
     this.#items.addEventListener("pointerover", (event) => this.#offerTools(event.target));
-    this.#items.addEventListener("focusin", (event) => this.#offerTools(event.target));
+    this.#items.addEventListener("focusin", (event) => {
+      this.#offerTools(event.target);
+      this.#walkedTo(event.target);
+    });
     this.#log.addEventListener("pointerleave", () => {
       if (!this.#tools?.matches(":focus-within")) this.#removeTools();
     });
@@ -292,14 +297,23 @@ export class ThreadView implements Actions {
     next.scrollIntoView({ block: "nearest" });
   }
 
+  /** The tab key goes through the message that has the focus, and past all others. */
+  #walkedTo(target: EventTarget | null): void {
+    const article = target instanceof Element ? target.closest<HTMLElement>("article") : null;
+    if (!article || article === this.#current) return;
+    if (this.#current) setReachable(this.#current, false);
+    setReachable(article, true);
+    this.#current = article;
+  }
+
   #offerTools(target: EventTarget | null): void {
     const article = target instanceof Element ? target.closest<HTMLElement>("article") : null;
-    if (!article || this.#tools?.parentElement === article) return;
+    if (!article || (this.#tools && article.contains(this.#tools))) return;
     if (this.#tools?.matches(":focus-within") && !article.matches(":focus-within")) return;
     this.#removeTools();
     const drawn = [...this.#drawn.values()].find((each) => each.element === article);
     this.#tools = drawn?.shown && drawTools(this.context, drawn.shown, this);
-    if (this.#tools) article.append(this.#tools);
+    if (this.#tools) article.querySelector(".stack")?.append(this.#tools);
   }
 
   #removeTools(): void {

@@ -241,6 +241,8 @@ export class Inbox {
   }
 
   #changed(): void {
+    // All that was loaded has left the view: what follows it may be there still.
+    if (this.#cursor !== undefined && !this.#request && !this.#error && !this.#messages().length) return this.loadMore();
     this.#emitter.emit("change", this.state);
   }
 }

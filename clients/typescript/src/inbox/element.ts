@@ -1,14 +1,7 @@
-import {
-  Inbox,
-  NotificationClient,
-  type Action,
-  type InboxState,
-  type Message,
-  type MessageFrame,
-  type StatusEvent,
-  type TokenSource,
-  type View,
-} from "../client/index.js";
+import type { TokenSource } from "../client/api.js";
+import { Inbox, type InboxState, type View } from "../client/inbox.js";
+import { NotificationClient, type StatusEvent } from "../client/notifications.js";
+import type { Action, Message, MessageFrame } from "../client/types.js";
 import { applyStyles } from "../ui/dom.js";
 import { Locale } from "../ui/locale.js";
 import theme from "../ui/theme.css";
@@ -132,7 +125,7 @@ export class NotificationInbox extends Base {
 
   #end(): void {
     for (const end of this.#ends.splice(0)) end();
-    clearTimeout(this.#patience as number);
+    this.#endPatience();
     this.#popover?.close();
     this.#inbox?.end();
     this.#view?.element.remove();
@@ -237,12 +230,19 @@ export class NotificationInbox extends Base {
   /** Say what is wrong with the connection, once it has been wrong for a while. */
   #statusIs(event: StatusEvent): void {
     this.#tell("notification-status", event);
-    clearTimeout(this.#patience as number);
     const { status } = event;
     const view = this.#view;
-    if (status === "open" || status === "idle") view?.showStatus("");
-    else if (status === "refused" || status === "unauthenticated") view?.showStatus(status);
-    else this.#patience = setTimeout(() => view?.showStatus(navigator.onLine ? "reconnecting" : "offline"), PATIENCE);
+    if (status === "connecting" || status === "waiting") {
+      this.#patience ??= setTimeout(() => view?.showStatus(navigator.onLine ? "reconnecting" : "offline"), PATIENCE);
+      return;
+    }
+    this.#endPatience();
+    view?.showStatus(status === "refused" || status === "unauthenticated" ? status : "");
+  }
+
+  #endPatience(): void {
+    clearTimeout(this.#patience as number);
+    this.#patience = undefined;
   }
 
   #arrived(message: MessageFrame): void {

@@ -58,7 +58,7 @@ export class List {
     const notice = messages.length ? "" : error ? "error" : loading === "first" || hasMore ? "loading" : EMPTY[view];
     if (notice !== this.#noticeShown) this.#showNotice(notice, view);
     this.#showMore(hasMore && messages.length > 0, !!error);
-    // A page that did not fill the view, or that was filtered to nothing, does not scroll: look again.
+    // A page that did not fill the view does not scroll: look again.
     if (hasMore && loading === "no" && !error) this.#observe();
   }
 
@@ -99,7 +99,7 @@ export class List {
         if (before === item?.element) before = this.#feed.children[position] ?? null;
         item = makeItem(message, this.locale, this.verbs);
         item.setCurrent(false);
-        item.element.classList.toggle("arriving", !isFirst && position === 0);
+        if (!isFirst && position === 0) arrive(item.element);
         this.#items.set(message.id, item);
       }
       if (before === item.element) before = before.nextElementSibling;
@@ -202,4 +202,10 @@ export class List {
     this.#observer?.unobserve(this.#more);
     this.#observer?.observe(this.#more);
   }
+}
+
+/** Let a new message be seen to arrive; once, not each time that the panel is opened. */
+function arrive(element: HTMLElement): void {
+  element.classList.add("arriving");
+  setTimeout(() => element.classList.remove("arriving"), 400);
 }

@@ -2,6 +2,8 @@ const GAP = 8;
 const MARGIN = 12;
 const WIDTH = 412;
 const HEIGHT = 660;
+/** So that it does not jump from view to view. */
+const USUAL_HEIGHT = 430;
 const LEAST_HEIGHT = 340;
 /** Narrower windows give the whole of themselves. */
 const SHEET_BELOW = 520;
@@ -63,7 +65,7 @@ export class Popover {
     const isSheet = width < SHEET_BELOW;
     this.panel.toggleAttribute("data-sheet", isSheet);
     if (isSheet) {
-      for (const name of ["inset", "width", "max-height"]) style.removeProperty(name);
+      for (const name of ["inset", "width", "max-height", "min-height"]) style.removeProperty(name);
       return;
     }
     const bell = this.button.getBoundingClientRect();
@@ -73,7 +75,9 @@ export class Popover {
     const wanted = getComputedStyle(this.panel).direction === "rtl" ? bell.left : bell.right - wide;
     const left = Math.max(MARGIN, Math.min(wanted, width - wide - MARGIN));
     style.width = `${wide}px`;
-    style.maxHeight = `${Math.min(HEIGHT, isAbove ? above : below)}px`;
+    const room = isAbove ? above : below;
+    style.maxHeight = `${Math.min(HEIGHT, room)}px`;
+    style.minHeight = `${Math.min(USUAL_HEIGHT, room)}px`;
     style.inset = isAbove ? `auto auto ${height - bell.top + GAP}px ${left}px` : `${bell.bottom + GAP}px auto auto ${left}px`;
   }
 

@@ -29,6 +29,8 @@ export interface Shown {
 export declare function signature({ message, outgoing, isFirst, isRead, replied, mayDelete }: Shown): string;
 /** Draw a message. */
 export declare function drawMessage(context: Context, shown: Shown, actions: Actions): HTMLElement;
+/** Whether the tab key stops at what is in a message: only in the one that the arrow keys are at. */
+export declare function setReachable(article: HTMLElement, isReachable: boolean): void;
 /** The buttons beside a message that the pointer or the focus is on. */
 export declare function drawTools({ locale, client }: Context, { message, isOwn, mayDelete }: Shown, actions: Actions): HTMLElement | undefined;
 /** What the service itself says. */

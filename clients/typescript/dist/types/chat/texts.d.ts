@@ -10,7 +10,6 @@ declare const en: {
     loadFailed: string;
     again: string;
     begin: string;
-    older: string;
     fresh: string;
     latest: string;
     you: string;
@@ -32,7 +31,6 @@ declare const en: {
     typing: string;
     typingMany: string;
     write: string;
-    writeTo: string;
     send: string;
     attach: string;
     detach: string;
@@ -63,7 +61,6 @@ declare const en: {
     download: string;
     picture: string;
     refusedChange: string;
-    tooLong: string;
     reconnecting: string;
     isOffline: string;
     unauthenticated: string;

@@ -1,4 +1,5 @@
-import { NotificationClient, type TokenSource } from "../client/index.js";
+import type { TokenSource } from "../client/api.js";
+import { NotificationClient } from "../client/notifications.js";
 import { type InboxTexts } from "./texts.js";
 /** Where there is no DOM the module can still be loaded: nothing is defined then. */
 declare const Base: typeof HTMLElement;
