@@ -37,7 +37,10 @@ beat)
     celery beat --pidfile= "$@"
     ;;
 consumer)
-    : "${KAFKA_BOOTSTRAP_SERVERS:?must be host:port}"
+    case " $* " in
+    *" amqp "*) : "${AMQP_URL:?must be amqp://user:password@host:5672/vhost}" ;;
+    *) : "${KAFKA_BOOTSTRAP_SERVERS:?must be host:port}" ;;
+    esac
     wait_for_database
     exec python manage.py consume_events "$@"
     ;;

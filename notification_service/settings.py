@@ -392,5 +392,7 @@ CONTENT_SECURITY_POLICY = {
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
 LOG_FORMAT: str = env.str("LOG_FORMAT", default="json")  # json or console
 LOG_DIR = Path(env.str("LOG_DIR", default=str(BASE_DIR / "notifications_logs")))
+# Workers note here what was sent and is not committed yet, for whoever takes over from one that is killed.
+JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(LOG_DIR / "journal")))
 LOGGING_CONFIG = None
 configure_logging(level=LOG_LEVEL, format=LOG_FORMAT, directory=LOG_DIR)

@@ -18,7 +18,7 @@ from notification_service.lib.errors import ServiceError, Unavailable
 from notification_service.lib.ids import new_id
 from notifications.inbox.socket import census, door
 from notifications.inbox.socket.application import accept, turn_away
-from notifications.inbox.socket.commands import Commands
+from notifications.inbox.socket.commands import listen_to
 from notifications.inbox.socket.threads import in_thread
 from notifications.inbox.tickets import Visitor
 
@@ -54,7 +54,7 @@ async def _serve(visitor: Visitor, receive: Receive, send: Send) -> None:
             server_time=timezone.now(),
         )
         await in_thread(presence.beat, person.tenant_id, person.user_id)
-        await _listen(socket, receive)
+        await listen_to(socket, receive, HANDLERS, LONGEST)
     except asyncio.CancelledError:
         if not socket.is_closing:
             raise
@@ -66,13 +66,3 @@ async def _serve(visitor: Visitor, receive: Receive, send: Send) -> None:
             await asyncio.sleep(0)  # the errands have begun: what they tell is theirs
         here.remove(socket)
         await census.leave(person.tenant_id, person.user_id, socket_id, kind=KIND)
-
-
-async def _listen(socket: ChatConnection, receive: Receive) -> None:
-    commands = Commands(socket, HANDLERS, LONGEST)
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect" or socket.is_closing:
-            return
-        text = message.get("text")
-        await commands.take(message.get("bytes") or b"" if text is None else text)

@@ -7,10 +7,9 @@ or a heartbeat, which asks the database, names higher ones.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,7 +23,7 @@ from messaging.sockets.connection import ChatConnection
 from messaging.sockets.order import Order
 from notification_service.lib.scope import platform_scope
 from notifications.inbox.socket import census
-from notifications.inbox.socket.clock import end_lost_rights, listen, logged, often
+from notifications.inbox.socket.clock import Clockwork, listen, often, tick, watch
 from notifications.inbox.socket.threads import in_thread
 
 #: How sockets of chat are counted.
@@ -45,35 +44,22 @@ class Tenant:
         self.rooms: dict[UUID, set[ChatConnection]] = {}
 
 
-class ChatHub:
+class ChatHub(Clockwork):
     """All sockets of chat of a process, on its event loop."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._tenants: dict[UUID, Tenant] = {}
         self._orders: dict[UUID, Order[Envelope]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._errands: set[asyncio.Task[None]] = set()
 
-    def start(self) -> None:
-        """Begin to listen, to beat and to watch; does nothing if it has."""
-        if not self._tasks:
-            loop = asyncio.get_running_loop()
-            self._tasks = [
-                loop.create_task(work)
-                for work in (
-                    listen(settings.CHAT_CHANNEL, self.dispatch, self._beat_now),
-                    often(self._beat, lambda: min(1.0, settings.LIVE_HEARTBEAT_SECONDS / 4)),
-                    often(self._renew, lambda: settings.CHAT_PRESENCE_SECONDS / 3),
-                    often(lambda: end_lost_rights(list(self.connections())), lambda: 1.0),
-                )
-            ]
-
-    async def stop(self) -> None:
-        """End."""
-        tasks, self._tasks = [*self._tasks, *self._errands], []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def works(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Listen, beat, keep people present, and watch."""
+        return (
+            listen(settings.CHAT_CHANNEL, self.dispatch, self._beat_now),
+            often(self._beat, tick),
+            often(self._renew, lambda: settings.CHAT_PRESENCE_SECONDS / 3),
+            watch(self.connections),
+        )
 
     def add(self, socket: ChatConnection) -> None:
         """Know a socket."""
@@ -194,12 +180,6 @@ class ChatHub:
         people = {(socket.person.tenant_id, socket.person.user_id) for socket in self.connections()}
         if people:
             await in_thread(presence.renew, people)
-
-    def errand(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside."""
-        task = asyncio.get_running_loop().create_task(logged(work))
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
 
 
 def _look(

@@ -59,6 +59,7 @@ class EventConsumer:
         self._stop = Flag()
         self._owned: set[Place] = set()
         self._ends: dict[Place, int] = {}
+        self._uncommitted: set[Place] = set()
         self._paused = False
         self._told_at = 0.0
 
@@ -154,18 +155,23 @@ class EventConsumer:
             self._collect(_GATHER)
         self._collect()
 
-    def _commit(self, messages: Sequence[Message]) -> None:
-        ends: dict[Place, int] = {}
-        for message in messages:
+    def _commit(self, messages: Sequence[Message] = ()) -> None:
+        """Commit the offsets of these messages, and those that could not be committed before."""
+        for message in messages:  # a partition's in their order
             topic, partition, offset = place_of(message)
-            ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
-        self._ends.update(ends)
-        offsets = [TopicPartition(topic or "", partition or 0, end) for (topic, partition), end in ends.items()]
+            if (topic, partition) in self._owned:
+                self._ends[topic, partition] = offset + 1
+                self._uncommitted.add((topic, partition))
+        if not self._uncommitted:
+            return
+        offsets = [TopicPartition(place[0] or "", place[1] or 0, self._ends[place]) for place in self._uncommitted]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            # The partitions went to another member meanwhile, or the broker is away: they are read again, to no effect.
+            # A rebalancing is under way, or the broker is away. If it stays so they are read again, to no effect.
             log.warning("offsets_not_committed", error=str(error.args[0]))
+        else:
+            self._uncommitted.clear()
 
     # --- Partitions, and what is told of them ---------------------------------------------------------------------
 
@@ -179,10 +185,11 @@ class EventConsumer:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Finish what is in hand before the partitions are another's, so that it does not read it again."""
         places = {(each.topic, each.partition) for each in partitions}
-        self._owned -= places
         self._writers.give_up(places)
         self._settle()
         lag.forget(places)
+        self._owned -= places
+        self._uncommitted -= places
         for place in places:
             self._ends.pop(place, None)
 
@@ -192,6 +199,8 @@ class EventConsumer:
             return
         self._told_at = time.monotonic()
         beat(PART)
+        if self._uncommitted:
+            self._commit()
         behind = {}
         for place in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(place, cached=True)

@@ -72,6 +72,14 @@ def find_people(
     return [person_of(row) for row in Recipient.objects.filter(wanted).order_by("id")[:limit]]
 
 
+def check_where(where: Mapping[str, Any], field: str = "where") -> None:
+    """Raise ``InvalidInput`` for a condition of ``find_people`` that is unknown; ``field`` is the caller's word."""
+    for name in where:
+        if name not in _FIELDS and (not name.startswith(_METADATA) or name == _METADATA):
+            message = f"Unknown condition {name!r}; known: {', '.join(_FIELDS)}, metadata.…"
+            raise InvalidInput(message, errors={f"{field}.{name}": [message]})
+
+
 def people_by_user_id(user_ids: Iterable[str]) -> dict[str, Person]:
     """Return who is meant by each id that is known and may be written to, in one query. Needs the tenant's scope.
 
@@ -163,19 +171,17 @@ def _named(
 
 
 def _conditions(where: Mapping[str, Any]) -> Q:
+    check_where(where)
     conditions = Q()
     for name, value in where.items():
         values = value if isinstance(value, list | tuple) else [value]
         if name in _FIELDS:
             conditions &= Q(**{f"{name}__in": [str(each) for each in values]})
-        elif name.startswith(_METADATA) and name != _METADATA:
+        else:
             one_of = Q(id__in=[])
             for each in values:
                 one_of |= Q(metadata__contains=_nested(name.removeprefix(_METADATA).split("."), each))
             conditions &= one_of
-        else:
-            message = f"Unknown condition {name!r}; known: {', '.join(_FIELDS)}, metadata.…"
-            raise InvalidInput(message, errors={f"where.{name}": [message]})
     return conditions
 
 

@@ -27,7 +27,7 @@ from notifications.credentials import choice, circuit
 from notifications.credentials.choice import UsableCredential
 from notifications.credentials.services import open_provider, pause_credential
 from notifications.providers.base import Provider
-from notifications.records import hooks, queue, wake
+from notifications.records import hooks, journal, queue, wake
 from notifications.records.chunks import Chunk, claim_chunk
 from notifications.records.delivery import Delivery, Doors
 from notifications.records.outcomes import Outcome, write_outcomes
@@ -79,6 +79,7 @@ class Engine:
         self._database.shutdown(wait=False, cancel_futures=True)
 
     async def _drain(self, tenant_id: UUID, lane: str, slot: int, patience: float | None) -> int:
+        await self._in_thread(journal.recover)
         ends, claimed, released = time.monotonic() + TURN, 0, False
         under_way = self._under_way[tenant_id, lane]
         while True:
@@ -120,8 +121,10 @@ class Engine:
     async def _deliver(self, tenant_id: UUID, chunk: Chunk, token: UUID) -> None:
         buffer: list[Outcome] = []
         wanted = asyncio.Event()
+        taken = journal.Journal(tenant_id, token)
 
         def report(outcome: Outcome) -> None:
+            taken.note(outcome)
             buffer.append(outcome)
             if len(buffer) >= FLUSH_ROWS:
                 wanted.set()
@@ -146,8 +149,11 @@ class Engine:
             finally:
                 sent = True
                 wanted.set()
-                await writing
-                await flush()
+                try:
+                    await writing
+                    await flush()
+                finally:
+                    taken.close(committed=not buffer)
 
     async def _write(self, tenant_id: UUID, batch: list[Outcome]) -> None:
         """Write a batch; try again while the database is away, or while a listener raises and our lease would hold."""

@@ -55,6 +55,11 @@ class Claimed:
 #: Octets of content that a claim takes at most, but for a first record that is larger by itself.
 _MOST_OCTETS = 64 * 2**20
 
+_COLUMNS = """id, channel, recipient, content, context, mode, retry_count, max_retries, attempt_count,
+    extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
+    (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s),
+    coalesce(metadata ->> 'category', ''), failure_reason = 'auth_error',
+    user_id, template_version_id, locale, campaign_id, batch_id, event_id"""
 # The due rows are locked first and in order of their due time; rows that another worker has locked are passed over.
 # A chunk of emails with attachments must fit into the worker's memory: what is stored small is not looked into.
 _CLAIM = f"""
@@ -72,11 +77,11 @@ WHERE r.id = ANY (ARRAY(
         ) AS locked WINDOW due AS (ORDER BY due_at, id)
     ) AS weighed WHERE place = 1 OR octets <= {_MOST_OCTETS}
 ))
-RETURNING id, channel, recipient, content, context, mode, retry_count, max_retries, attempt_count,
-    extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
-    (SELECT settings ->> 'delivery_guarantee' = 'at_most_once' FROM tenant WHERE id = %(tenant)s),
-    coalesce(metadata ->> 'category', ''), failure_reason = 'auth_error',
-    user_id, template_version_id, locale, campaign_id, batch_id, event_id
+RETURNING {_COLUMNS}
+"""
+_HELD_UNDER = f"""
+SELECT {_COLUMNS}, lane FROM notification_record
+WHERE tenant_id = %(tenant)s AND id = ANY (%(ids)s) AND status = 'sending' AND lease_token = %(token)s FOR UPDATE
 """
 
 
@@ -89,6 +94,13 @@ def claim(tenant_id: UUID, lane: str, *, token: UUID, limit: int) -> list[Claime
             {"token": token, "lease": settings.LEASE_SECONDS, "tenant": tenant_id, "lane": lane, "limit": limit},
         )
         return _claimed(cursor, tenant_id, lane, token)
+
+
+def held_under(tenant_id: UUID, token: UUID, ids: list[UUID]) -> list[Claimed]:
+    """Return those of some records that are still held under a token, locked. Needs the tenant's scope."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD_UNDER, {"tenant": tenant_id, "token": token, "ids": ids})
+        return _claimed(cursor, tenant_id, None, token)
 
 
 def renew(tenant_id: UUID, token: UUID) -> int:
@@ -195,7 +207,7 @@ def release_held(tenant_id: UUID, channel: str) -> list[str]:
         return sorted({row[0] for row in cursor.fetchall()})
 
 
-def _claimed(cursor: CursorWrapper, tenant_id: UUID, lane: str, token: UUID) -> list[Claimed]:
+def _claimed(cursor: CursorWrapper, tenant_id: UUID, lane: str | None, token: UUID) -> list[Claimed]:
     source, content = "", {}  # rows of one campaign have the same content: it is read once
     claimed = []
     for row in cursor.fetchall():
@@ -209,7 +221,7 @@ def _claimed(cursor: CursorWrapper, tenant_id: UUID, lane: str, token: UUID) -> 
                 recipient=row[2],
                 content=content,
                 context=loads(row[4]),
-                lane=lane,
+                lane=row[20] if lane is None else lane,
                 mode=row[5],
                 retry_count=row[6],
                 max_retries=row[7],

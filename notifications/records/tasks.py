@@ -13,7 +13,7 @@ from django.utils import timezone
 from notification_service.lib.heartbeat import beat
 from notification_service.lib.partitions import ensure_partitions
 from notification_service.lib.scope import platform_scope, tenant_scope
-from notifications.records import queue, receipts, retention
+from notifications.records import journal, queue, receipts, retention
 from notifications.records.ends import take_back_lost
 from notifications.records.engine import close_engine, engine
 from notifications.records.idempotency import delete_expired
@@ -38,6 +38,7 @@ def drain(tenant_id: str, lane: str, slot: int = 0) -> None:
 def sweep() -> None:
     """Find what has no token: rows whose time came, rows whose worker was lost, rows from while Redis was down."""
     beat("worker")
+    journal.recover()
     lost = take_back_lost()
     with platform_scope("sweep"):
         due = queue.due_lanes()

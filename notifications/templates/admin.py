@@ -39,7 +39,7 @@ class MessageTemplateForm(forms.ModelForm):  # type: ignore[type-arg]
         if "category" not in self.fields:
             return
         with tenant_scope(self.instance.tenant_id):
-            offered = lookups.known("category", seconds=0.0)
+            offered = lookups.known("category")
         now = self.instance.category
         hidden = [(now, now)] if now and now not in offered else []
         self.fields["category"] = forms.ChoiceField(
@@ -148,3 +148,7 @@ class LookupAdmin(AuditedAdmin):
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: Lookup, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        lookups.changed(obj.tenant_id)

@@ -3,8 +3,9 @@
 A type whose values another room keeps (``kept_elsewhere``) is read from there; here a tenant only renames or hides what
 the service offers of it. So it is with types that the service's own code knows by value (``CLOSED``).
 
-What a caller names is checked against these lists: ``check``, ``check_locale``. The values of a tenant are kept for ten
-seconds, so that a message costs no query for it; what is not among them is looked for anew before it is refused.
+What a caller names is checked against these lists: ``check``, ``check_locale``. They are remembered, so that a message
+costs no query for it; a change holds everywhere at once (``lib.remembered``), but at the fast doors, which look at what
+was read in the last ten seconds.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from babel import Locale
 from django.db import IntegrityError, transaction
 
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
+from notification_service.lib.remembered import Remembered
 from notification_service.lib.scope import current_tenant_id
 from notifications.templates.locales import fallbacks, normal_locale
 from notifications.templates.models import Lookup
@@ -35,8 +37,7 @@ _FILE: Final = Path(__file__).parent / "lookups.toml"
 CLOSED: Final = frozenset({"lane", "priority", "channel", "placeholder_type"})
 #: Values that an error names before it points to the list.
 _NAMED: Final = 30
-_KNOWN_SECONDS: Final = 10.0
-_ANEW_SECONDS: Final = 1.0
+_SECONDS: Final = 10.0
 #: Codes of CLDR that are no language somebody reads.
 _NO_LANGUAGE: Final = frozenset({"mul", "root", "und", "zxx"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -64,8 +65,11 @@ class _Kept:
 
 
 _kept: dict[str, _Kept] = {}
-#: By tenant: when they were read, and by type the active values with their labels.
-_known: dict[UUID, tuple[float, Mapping[str, Mapping[str, str]]]] = {}
+#: Active values and their labels, by type.
+ByType = Mapping[str, Mapping[str, str]]
+_remembered: Final[Remembered[ByType]] = Remembered("lookups", _SECONDS)
+#: By tenant: what was read last, and when.
+_seen: dict[UUID, tuple[float, ByType]] = {}
 
 
 def kept_elsewhere(type_: str, *, place: str, values: Callable[[], list[Value]]) -> None:
@@ -119,9 +123,7 @@ def types() -> list[dict[str, Any]]:
 
 def check(type_: str, value: str, *, field: str = "") -> None:
     """Raise ``InvalidInput`` naming the field unless a value is one of its type. Needs the tenant's scope."""
-    if type_ not in _kept and value in known(type_):
-        return
-    if value not in known(type_, seconds=0.0 if type_ in _kept else _ANEW_SECONDS):
+    if value not in known(type_):
         _refuse(type_, value, field or type_)
 
 
@@ -130,8 +132,7 @@ def check_locale(tag: str, *, field: str = "locale") -> None:
 
     ``pt-AO`` is, where ``pt`` is. Needs the tenant's scope.
     """
-    is_listed = is_known_locale(tag, known("locale")) or is_known_locale(tag, known("locale", seconds=_ANEW_SECONDS))
-    if not is_listed:
+    if not is_known_locale(tag, known("locale")):
         _refuse("locale", tag, field)
 
 
@@ -140,23 +141,32 @@ def is_known_locale(tag: str, among: Collection[str]) -> bool:
     return tag in among or any(each in among for each in fallbacks(tag))
 
 
-def known(type_: str, *, seconds: float = _KNOWN_SECONDS) -> Mapping[str, str]:
-    """Return the active values of a type and their labels, at most so many seconds old. Needs the tenant's scope."""
-    tenant_id, now = current_tenant_id(), time.monotonic()
-    read_at, found = _known.get(tenant_id, (-inf, {}))
-    if now - read_at > seconds or not seconds:
-        by_type: dict[str, dict[str, str]] = {}
-        for each in values():
-            by_type.setdefault(each.type, {})[each.value] = each.label
-        read_at, found = _known[tenant_id] = now, by_type
-    return found.get(type_, {})
+def known(type_: str) -> Mapping[str, str]:
+    """Return the active values of a type and their labels, in their order. Needs the tenant's scope."""
+    if type_ in _kept:
+        return {each.value: each.label for each in values(type_)}
+    return _remembered.get(current_tenant_id(), _read).get(type_, {})
 
 
 def is_known(tenant_id: UUID, type_: str, value: Any) -> bool:
-    """Whether a value is known to be active, without asking anybody: for doors that must not wait."""
-    read_at, found = _known.get(tenant_id, (-inf, {}))
-    is_fresh = time.monotonic() - read_at <= _KNOWN_SECONDS
+    """Whether a value was active a moment ago, without asking anybody: for doors that must not wait."""
+    read_at, found = _seen.get(tenant_id, (-inf, {}))
+    is_fresh = time.monotonic() - read_at <= _SECONDS
     return is_fresh and isinstance(value, str) and value in found.get(type_, {})
+
+
+def changed(tenant_id: UUID) -> None:
+    """Say that a tenant's values change in this transaction."""
+    _seen.pop(tenant_id, None)
+    _remembered.change(tenant_id)
+
+
+def _read() -> ByType:
+    by_type: dict[str, dict[str, str]] = {}
+    for each in values():
+        by_type.setdefault(each.type, {})[each.value] = each.label
+    _seen[current_tenant_id()] = time.monotonic(), by_type
+    return by_type
 
 
 def _refuse(type_: str, value: str, field: str) -> NoReturn:
@@ -199,7 +209,7 @@ def create(caller: Caller, *, type: str, value: str, **fields: Any) -> Lookup:
         message = f"There is a {type} {value!r} already."
         raise Conflict(message, code="lookup_taken", errors={"value": [message]}) from None
     audit.record(caller, "lookup.created", "lookup", made.id, type=type, value=value)
-    _forget()
+    changed(current_tenant_id())
     return made
 
 
@@ -211,7 +221,7 @@ def update(caller: Caller, lookup_id: UUID, changes: Mapping[str, Any]) -> Looku
         setattr(row, name, value)
     row.save()
     audit.record(caller, "lookup.updated", "lookup", row.id, before=before, after=changes)
-    _forget()
+    changed(current_tenant_id())
     return row
 
 
@@ -220,14 +230,7 @@ def delete(caller: Caller, lookup_id: UUID) -> None:
     row = get(lookup_id)
     audit.record(caller, "lookup.deleted", "lookup", row.id, type=row.type, value=row.value)
     row.delete()
-    _forget()
-
-
-def _forget() -> None:
-    """Look the tenant's values up anew: in this process at once, in others within ten seconds."""
-    tenant_id = current_tenant_id()
-    _known.pop(tenant_id, None)
-    transaction.on_commit(lambda: _known.pop(tenant_id, None) and None)
+    changed(current_tenant_id())
 
 
 def _is_open(type_: str) -> bool:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import KafkaException
 from django.conf import settings as django_settings
@@ -56,7 +56,7 @@ def left(who: Persona) -> int:
 
 
 def told(kafka: Kafka, count: int, seconds: float = 15.0) -> tuple[dict[str, list[int]], int]:
-    """Return the numbers by key as a reader sees them who leaves out ids that it knows; and how many it left out."""
+    """Return the numbers by key for a reader who leaves out an ``id`` that it knows, and how many were left out."""
     seen: set[str] = set()
     found: dict[str, list[int]] = {}
     messages = kafka.read(django_settings.KAFKA_OUT_TOPIC, count, seconds)
@@ -96,6 +96,7 @@ def test_news_waits_until_kafka_is_back(
     with EmbeddedKafka(tmp_path, free_ports(1)[0]).running() as server:
         settings.KAFKA_BOOTSTRAP_SERVERS = server.url
         settings.KAFKA_OUT_TOPIC = "news"
+        monkeypatch.delenv("TEST_KAFKA_BOOTSTRAP_SERVERS", raising=False)  # this one is the mock cluster
         kafka = Kafka(server.url, "news")
         kafka.make("news")
         monkeypatch.setattr(outbox, "_FLUSH_SECONDS", 1.0)

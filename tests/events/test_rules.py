@@ -124,6 +124,27 @@ def test_roles_users_conditions_and_addresses_are_told(sender: Persona, people: 
     assert "waiting" not in reaction
 
 
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ({"users": ["ada", "cleo"]}, {"ada@example.com", "cleo@example.com"}),
+        ({"roles": ["sales"]}, {"cleo@example.com"}),
+        ({"where": {"email": "ben@example.com"}}, {"ben@example.com"}),
+        ({"addresses": {"email": ["desk@example.com"]}}, {"desk@example.com"}),
+    ],
+    ids=["users", "roles", "where", "addresses"],
+)
+def test_each_kind_of_target_is_told_alone(
+    sender: Persona, people: Callable[..., None], targets: dict[str, Any], expected: set[str]
+) -> None:
+    people("ada", "ben")
+    people("cleo", role="sales")
+    rule(sender, targetRoles=targets.get("roles", []), targets=targets, channels=["email"])
+    send(sender, TRANSACTION)
+    process(str(sender.tenant_id))
+    assert {record.recipient for record in records(sender)} == expected
+
+
 def test_a_crowd_is_told_in_pages(
     sender: Persona, people: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +248,19 @@ def test_an_escalation_ends_when_everybody_has_read(sender: Persona, people: Cal
     assert waiting(sender) == []
     with tenant_scope(sender.tenant_id):
         assert Step.objects.get(kind="escalation").detail == "Everybody was reached."
+
+
+def test_whoever_reads_the_first_message_late_is_told_no_more(sender: Persona, people: Callable[..., None]) -> None:
+    escalating(sender, people)
+    send(sender, TRANSACTION)
+    pass_time(sender)
+    assert pass_time(sender, seconds=601) == 1
+    assert len(records(sender)) == 4, "both by mail"
+    with tenant_scope(sender.tenant_id):
+        NotificationRecord.objects.filter(channel="inapp").update(status="success", delivery_state="read")
+    assert pass_time(sender, seconds=601) == 1
+    assert len(records(sender)) == 4, "the boss need not know"
+    assert waiting(sender) == []
 
 
 def test_what_waits_keeps_the_version_that_it_began_with(sender: Persona) -> None:
@@ -339,6 +373,8 @@ def test_a_trial_tells_all_and_sends_nothing(sender: Persona, people: Callable[.
         ({"channels": ["pigeon"]}, "channels"),
         ({"templates": {"email": {"subject": "{{"}}}, "templates.email.subject"),
         ({"targets": {"everybody": True}}, "targets.everybody"),
+        ({"targets": {"where": {"shoe_size": 9}}}, "targets.where.shoe_size"),
+        ({"targets": {"addresses": {"pigeon": ["x"]}}}, "targets.addresses.pigeon"),
         ({"digest": {"seconds": 0}}, "digest.seconds"),
         ({"escalation": [{"after_seconds": 5}]}, "escalation.0.channels"),
         ({"schedule": "every day"}, "schedule"),

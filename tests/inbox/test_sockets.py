@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from pytest_django import Settings
 
+from notification_service.lib.errors import TooManyRequests
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
 from notifications.inbox import broadcasts, live, services
+from notifications.inbox.socket import census
 from notifications.inbox.socket.threads import in_thread
 from tenants.callers import system_caller
 from tenants.models import Membership, Role, Tenant, TenantStatus, User
@@ -231,6 +235,24 @@ class TestWhoIsLetIn:
             assert await open_client(server, token)
 
         play(scenario())
+
+    def test_no_more_sockets_of_one_tenant_than_allowed(
+        self, tenant: Tenant, other_tenant: Tenant, settings: Settings
+    ) -> None:
+        settings.LIVE_SOCKETS_PER_TENANT = 2
+
+        async def enter(where: Tenant, person: str) -> bool:
+            return await census.enter(where.id, person, uuid4().hex)
+
+        async def scenario() -> None:
+            assert await enter(tenant, "ada")
+            assert await enter(tenant, "bob")
+            with pytest.raises(TooManyRequests, match="This tenant has too many sockets open") as refused:
+                await enter(tenant, "eve")
+            assert refused.value.error_code == "too_many_connections"
+            assert await enter(other_tenant, "eve"), "others are not concerned"
+
+        asyncio.run(scenario())
 
 
 class TestTopics:

@@ -131,7 +131,7 @@ def test_resume_gives_exactly_what_was_missed(server: LiveServer, play: Play, ad
         await again.send(
             "resume", conversation_id=group, after_seq=top["last_seq"], after_revision=top["revision"], ref="r"
         )
-        frames = [await again.read() for _ in range(7)]
+        frames = [await again.next("new_message", "message_updated", "resumed") for _ in range(7)]
         assert [frame["type"] for frame in frames] == ["new_message"] * 5 + ["message_updated", "resumed"]
         assert [frame["message"]["seq"] for frame in frames[:5]] == missed
         assert frames[5]["message"]["text"] == "The first"

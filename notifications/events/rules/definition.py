@@ -12,6 +12,7 @@ from notification_service.lib.errors import InvalidInput
 from notifications.channels.base import ContentError
 from notifications.channels.registry import channels as known_channels
 from notifications.events.rules.conditions import compile_condition
+from notifications.recipients.people import check_where
 
 #: Longest wait of a delay, a digest or an escalation, in seconds.
 _MAX_WAIT: Final = 366 * 86_400
@@ -39,9 +40,9 @@ class Targets(_Part):
     )
 
     @property
-    def is_crowd(self) -> bool:
-        """Whether it may mean many."""
-        return bool(self.roles or self.where is not None)
+    def are_looked_up(self) -> bool:
+        """Whether there are people who have to be found, page by page."""
+        return bool(self.roles or self.users or self.where is not None)
 
 
 class ThrottlePolicy(_Part):
@@ -96,7 +97,7 @@ class Definition(_Part):
     @property
     def waits(self) -> bool:
         """Whether it can not be carried out on the spot."""
-        return bool(self.delay_seconds or self.throttle or self.digest or self.escalation or self.targets.is_crowd)
+        return bool(self.delay_seconds or self.throttle or self.digest or self.escalation or self.targets.are_looked_up)
 
 
 def read_definition(data: dict[str, Any]) -> Definition:
@@ -113,14 +114,21 @@ def read_definition(data: dict[str, Any]) -> Definition:
     _check_words("", definition.channels, definition.templates)
     for number, level in enumerate(definition.escalation):
         _check_words(f"escalation.{number}.", level.channels, level.templates)
-    for key in definition.targets.addresses:
-        _check_channel(f"targets.addresses.{key}", key)
+        if level.targets:
+            _check_targets(f"escalation.{number}.targets", level.targets)
+    _check_targets("targets", definition.targets)
     if definition.schedule:
         try:
             CronSim(definition.schedule, _ANY_DAY)
         except CronSimError as error:
             _refuse("schedule", f"Is no cron expression: {error}.")
     return definition
+
+
+def _check_targets(where: str, targets: Targets) -> None:
+    check_where(targets.where or {}, f"{where}.where")
+    for key in targets.addresses:
+        _check_channel(f"{where}.addresses.{key}", key)
 
 
 def _check_words(prefix: str, keys: list[str], templates: dict[str, dict[str, Any] | str]) -> None:

@@ -144,7 +144,7 @@ def named_targets(definition: Definition, person: Person) -> list[Person]:
     """Return the targets that need no looking up: the event's own person, and raw addresses."""
     targets = definition.targets
     found = []
-    nobody = not (targets.roles or targets.users or targets.addresses or targets.where is not None)
+    nobody = not (targets.are_looked_up or targets.addresses)
     if targets.person or nobody:
         found.append(person)
     if targets.addresses:

@@ -154,7 +154,7 @@ def try_rule(caller: Caller, rule: ActiveRule, new: NewEvent) -> Trial:
     if reaction.matched and reaction.order:
         targets, definition = rule.definition.targets, rule.definition
         people = named_targets(definition, person)
-        if targets.roles or targets.users or targets.where is not None:
+        if targets.are_looked_up:
             found = find_people(roles=targets.roles, user_ids=targets.users, where=targets.where, limit=_SHOWN)
             people += reachable(found)
         values = {"count": 1, "events": [{"type": event.type, **event.payload}]} if definition.digest else {}

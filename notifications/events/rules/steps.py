@@ -157,7 +157,7 @@ def _send(step: Step, rule: ActiveRule, event: Happening, reaction: Reaction, wa
         (person,) = people_of([event])
         for target in named_targets(rule.definition, person):
             add_for(reaction, rule, event, target, ways)
-    if not (targets.roles or targets.users or targets.where is not None):
+    if not targets.are_looked_up:
         return None
     page = find_people(
         roles=targets.roles,
@@ -181,7 +181,7 @@ def _send_digest(
     (person,) = people_of([event])
     targets = rule.definition.targets
     people = named_targets(rule.definition, person)
-    if targets.roles or targets.users or targets.where is not None:
+    if targets.are_looked_up:
         found = find_people(roles=targets.roles, user_ids=targets.users, where=targets.where, limit=PAGE)
         people += reachable(found)
     for target in people:
@@ -211,7 +211,7 @@ def _escalate(step: Step, rule: ActiveRule, event: Happening, reaction: Reaction
     if level.targets is not None:
         targets = level.targets
         people = named_targets(rule.definition.model_copy(update={"targets": targets}), person)
-        if targets.roles or targets.users or targets.where is not None:
+        if targets.are_looked_up:
             found = find_people(roles=targets.roles, user_ids=targets.users, where=targets.where, limit=PAGE)
             people += reachable(found)
     else:
@@ -230,11 +230,12 @@ def _is_stored(record: NotificationRecord) -> bool:
 
 
 def _plan_escalation(step: Step, rule: ActiveRule, event: Happening, reaction: Reaction, level: int) -> None:
-    """Make the row of the level that follows what was just sent."""
+    """Make the row of the level that follows what was just sent; whoever reads any of it is told no more."""
     following = level + 1 if step.kind == StepKind.ESCALATION else 0
     levels = rule.definition.escalation
     if following >= len(levels) or not (reaction.drafts or reaction.skipped):
         return
+    sent = step.state["records"] if step.kind == StepKind.ESCALATION else []
     Step.objects.create(
         tenant_id=event.tenant_id,
         version_id=step.version_id,
@@ -243,7 +244,7 @@ def _plan_escalation(step: Step, rule: ActiveRule, event: Happening, reaction: R
         kind=StepKind.ESCALATION,
         due_at=timezone.now() + timedelta(seconds=levels[following].after_seconds),
         cancel_key=step.cancel_key,
-        state={"level": following, "records": [str(draft.row.id) for draft in reaction.drafts]},
+        state={"level": following, "records": [*sent, *(str(draft.row.id) for draft in reaction.drafts)]},
     )
 
 

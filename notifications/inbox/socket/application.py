@@ -25,7 +25,7 @@ from notifications.inbox import services
 from notifications.inbox.broadcasts import Person, person_of
 from notifications.inbox.services import Position
 from notifications.inbox.socket import census, door
-from notifications.inbox.socket.commands import HANDLERS, Commands, topics_of
+from notifications.inbox.socket.commands import HANDLERS, listen_to, topics_of
 from notifications.inbox.socket.connection import Connection
 from notifications.inbox.socket.door import Handshake
 from notifications.inbox.socket.hub import Hub
@@ -92,7 +92,7 @@ async def _serve(visitor: Visitor, handshake: Handshake, receive: Receive, send:
         if is_first:
             await here.tell_presence(tenant_id, [person.user_id], "online")
         await _greet(connection, handshake, await in_thread(_look, tenant_id, person))
-        await _listen(connection, receive)
+        await listen_to(connection, receive, HANDLERS)
     except asyncio.CancelledError:
         if not connection.is_closing:
             raise
@@ -128,18 +128,6 @@ async def _greet(connection: Connection, handshake: Handshake, position: Positio
         await connection.resume(epoch, int(seq) if seq.isdecimal() else None)
     else:
         await connection.go_live()
-
-
-async def _listen(connection: Connection, receive: Receive) -> None:
-    commands: Commands | None = None
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect" or connection.is_closing:
-            return
-        if commands is None:
-            commands = Commands(connection, HANDLERS)
-        text = message.get("text")
-        await commands.take(message.get("bytes") or b"" if text is None else text)
 
 
 def _look(tenant_id: UUID, person: Person) -> Position:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 import redis
@@ -25,6 +25,46 @@ log = structlog.get_logger(__name__)
 _CHECKED_A_SECOND: Final = 2_000
 #: Pauses between tries to subscribe, in seconds.
 _SHORTEST, _LONGEST = 0.1, 3.0
+
+
+class Clockwork:
+    """What goes on beside the sockets of a process, from when the first one comes. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+        self._errands: set[asyncio.Task[None]] = set()
+
+    def works(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Return what goes on until it is stopped."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin to work; does nothing if it has."""
+        if not self._tasks:
+            self._tasks = [asyncio.get_running_loop().create_task(work) for work in self.works()]
+
+    async def stop(self) -> None:
+        """End."""
+        tasks, self._tasks = [*self._tasks, *self._errands], []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def errand(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside, once."""
+        task = asyncio.get_running_loop().create_task(logged(work))
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+
+def tick() -> float:
+    """Return the pause between looks at which heartbeats are due, in seconds: they do not come all at once."""
+    return min(1.0, float(settings.LIVE_HEARTBEAT_SECONDS) / 4)
+
+
+async def watch(sockets: Callable[[], Iterable[Outlet]]) -> None:
+    """Look every second whether everybody may stay, for ever."""
+    await often(lambda: end_lost_rights(list(sockets())), lambda: 1.0)
 
 
 async def listen(channel: str, take: Callable[[bytes], None], again: Callable[[], None]) -> None:

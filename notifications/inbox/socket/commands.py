@@ -11,6 +11,7 @@ import structlog
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
+from notification_service.lib.asgi import Receive
 from notification_service.lib.errors import InvalidInput, PermissionDenied, ServiceError, Unavailable
 from notification_service.lib.scope import tenant_scope
 from notifications.inbox import live, services
@@ -89,6 +90,21 @@ class Commands:
             return False
         self._tokens -= 1
         return True
+
+
+async def listen_to(
+    connection: Outlet, receive: Receive, handlers: Mapping[str, Handler], longest: int = LONGEST
+) -> None:
+    """Carry out what comes over a socket, until it ends."""
+    commands: Commands | None = None  # most never say anything
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect" or connection.is_closing:
+            return
+        if commands is None:
+            commands = Commands(connection, handlers, longest)
+        text = message.get("text")
+        await commands.take(message.get("bytes") or b"" if text is None else text)
 
 
 def _decoded(data: str | bytes) -> dict[str, Any] | None:

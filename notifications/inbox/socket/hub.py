@@ -6,7 +6,6 @@ database for the top numbers of the streams, and read from there.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import time
@@ -24,7 +23,7 @@ from notifications.inbox import broadcasts, live, replay
 from notifications.inbox.broadcasts import Person, person_of
 from notifications.inbox.frames import encode
 from notifications.inbox.socket import census
-from notifications.inbox.socket.clock import end_lost_rights, listen, logged, often
+from notifications.inbox.socket.clock import Clockwork, listen, often, tick, watch
 from notifications.inbox.socket.connection import Connection
 from notifications.inbox.socket.feed import Feed
 from notifications.inbox.socket.outlet import PING_TIMEOUT
@@ -33,32 +32,20 @@ from notifications.inbox.socket.threads import in_thread
 _TOGETHER: Final = 500
 
 
-class Hub:
+class Hub(Clockwork):
     """All sockets of a process, on its event loop."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._feeds: dict[str, dict[str, Feed]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._errands: set[asyncio.Task[None]] = set()
 
-    def start(self) -> None:
-        """Begin to listen, to beat and to watch; does nothing if it has."""
-        if not self._tasks:
-            self._tasks = [
-                asyncio.get_running_loop().create_task(work)
-                for work in (
-                    listen(settings.LIVE_CHANNEL, self.dispatch, lambda: self.heal_later(list(self.feeds()))),
-                    often(self._beat, _tick),
-                    often(self._watch, lambda: 1.0),
-                )
-            ]
-
-    async def stop(self) -> None:
-        """End."""
-        tasks, self._tasks = [*self._tasks, *self._errands], []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def works(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Listen, beat and watch."""
+        return (
+            listen(settings.LIVE_CHANNEL, self.dispatch, lambda: self.heal_later(list(self.feeds()))),
+            often(self._beat, tick),
+            watch(self.connections),
+        )
 
     def feed_of(self, tenant_id: UUID, user_id: str) -> Feed:
         """Return the feed of a person, made if there is none."""
@@ -116,7 +103,7 @@ class Hub:
                     if topic in socket.topics:
                         socket.write(text)
         elif kind == live.BROADCAST:
-            self._errand(self._deliver_broadcasts(UUID(tenant), feeds))
+            self.errand(self._deliver_broadcasts(UUID(tenant), feeds))
 
     async def _deliver_broadcasts(self, tenant_id: UUID, feeds: dict[str, Feed]) -> None:
         people = [
@@ -130,7 +117,7 @@ class Hub:
 
     def heal_later(self, feeds: Sequence[Feed]) -> None:
         """Look in the database for what these feeds have missed."""
-        self._errand(self.heal(feeds))
+        self.errand(self.heal(feeds))
 
     async def heal(self, feeds: Sequence[Feed]) -> None:
         """Pass on what these feeds have missed, read from the database."""
@@ -177,19 +164,10 @@ class Hub:
             await census.renew(tenant_id, some)
             await self.tell_presence(tenant_id, await census.forget_lost(tenant_id), "offline")
 
-    async def _watch(self) -> None:
-        """Close sockets whose token has expired or whose owner has lost the right to be here."""
-        await end_lost_rights(list(self.connections()))
-
     async def tell_presence(self, tenant_id: UUID, user_ids: Sequence[str], status: str) -> None:
         """Tell those who subscribed to presence, in all processes."""
         if user_ids:
             await in_thread(_tell_presence, tenant_id, user_ids, status)
-
-    def _errand(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(logged(work))
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
 
 
 def _deliver(tenant_id: UUID, people: Sequence[Person]) -> None:
@@ -205,8 +183,3 @@ def _tops(people: Sequence[tuple[UUID, str]]) -> Any:
 def _tell_presence(tenant_id: UUID, user_ids: Sequence[str], status: str) -> None:
     users = [{"user_id": user_id, "status": status} for user_id in user_ids]
     live.publish_to_topic(tenant_id, live.PRESENCE, {"type": live.PRESENCE, "users": users})
-
-
-def _tick() -> float:
-    """Heartbeats are spread over ticks, so that they do not come all at once."""
-    return min(1.0, float(settings.LIVE_HEARTBEAT_SECONDS) / 4)
