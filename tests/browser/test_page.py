@@ -29,6 +29,8 @@ from tests.browser.conftest import (
 )
 from tests.running_service import RunningService
 
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
+
 AXE = Path(__file__).parent / "assets" / "axe.min.js"
 #: The standards that are asked for, and axe's own advice.
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}}
