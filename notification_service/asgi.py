@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
 from channels.routing import URLRouter
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notification_service.settings")
@@ -21,6 +22,7 @@ from messaging.sockets.commands import hub as chat_hub  # noqa: E402 - needs the
 from notification_service.alerts import Watcher  # noqa: E402 - needs the apps
 from notification_service.checks import refuse_unsafe_settings  # noqa: E402 - needs the apps
 from notification_service.lib.asgi import Application, FastDoors  # noqa: E402 - needs the settings
+from notification_service.lib.patience import Patience  # noqa: E402 - needs the settings
 from notification_service.wsgi import application as wsgi_application  # noqa: E402 - needs the apps
 from notifications.inbox.socket import routing as inbox_sockets  # noqa: E402 - needs the apps
 from notifications.inbox.socket.application import hub  # noqa: E402 - needs the apps
@@ -35,7 +37,10 @@ records_door = RecordsDoor()
 watcher = Watcher()
 http = FastDoors(
     {"/api/notifications/records/": records_door},
-    cast("Application", WSGIMiddleware(cast("Any", wsgi_application), workers=_THREADS)),
+    Patience(
+        cast("Application", WSGIMiddleware(cast("Any", wsgi_application), workers=_THREADS)),
+        settings.CLIENT_PATIENCE_SECONDS,
+    ),
 )
 websocket = URLRouter([*inbox_sockets.urlpatterns, *chat_sockets.urlpatterns, inbox_sockets.nowhere])
 

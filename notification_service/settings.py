@@ -178,6 +178,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = OPENAPI
 # The longest request body in bytes; above it the answer is 413. Attachments come in base64, four octets for three.
 # Files of recipients have a limit of their own.
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = env.int("MAX_BODY_BYTES", default=15 * 1024 * 1024)
+# How long a client may take to send the next piece of a request, or to take the next one of an answer.
+CLIENT_PATIENCE_SECONDS: float = env.float("CLIENT_PATIENCE_SECONDS", default=30.0)
 
 # --- The engine ---------------------------------------------------------------------------------------------------
 # Retries: RETRY_BASE_SECONDS × 2ⁿ after the n-th failed attempt (with jitter), RETRY_LIMIT times.
