@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from notifications.recipients import preferences, users
 from notifications.recipients.models import Category, Digest
+from tenants.api.fields import ClosedSerializer
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -22,7 +23,7 @@ _EXAMPLE = {
 }
 
 
-class QuietHoursIn(serializers.Serializer[Any]):
+class QuietHoursIn(ClosedSerializer):
     start = serializers.TimeField(format="%H:%M", input_formats=["%H:%M", "%H:%M:%S"])
     end = serializers.TimeField(format="%H:%M", input_formats=["%H:%M", "%H:%M:%S"])
     time_zone = serializers.CharField(
@@ -30,14 +31,24 @@ class QuietHoursIn(serializers.Serializer[Any]):
     )
 
 
-class PreferencesIn(serializers.Serializer[Any]):
+class PreferencesIn(ClosedSerializer):
+    #: Shown in answers, which may be sent back as they are.
+    ignored = frozenset({"user_id", "available", "updated_at"})
+
     categories = serializers.DictField(
         child=serializers.DictField(child=serializers.BooleanField()),
         required=False,
         help_text="`{category: {channel: on}}`; `*` is every other category or channel.",
     )
     quiet_hours = QuietHoursIn(required=False, allow_null=True)
-    digest = serializers.ChoiceField(choices=Digest.choices, required=False)
+    digest = serializers.ChoiceField(
+        choices=Digest.choices,
+        required=False,
+        help_text=(
+            "How often emails that can wait are gathered into one: at the full hour, or at 08:00 in the person's time "
+            "zone. Other channels, the critical lane and required categories are not gathered."
+        ),
+    )
 
 
 class AvailableOut(serializers.Serializer[Any]):
