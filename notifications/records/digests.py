@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -294,7 +294,7 @@ def _write(reader: _Reader, parts: Sequence[_Part], version: MessageTemplateVers
 
 def _digest_id(records: Sequence[NotificationRecord]) -> UUID:
     """Return the id of the digest of some messages, always the same: a UUIDv7 of the moment that they waited for."""
-    moment = max(cast("datetime", record.due_at) for record in records) - MARGIN
+    moment = max(record.due_at for record in records) - MARGIN
     noise = int.from_bytes(sha256(b"".join(record.id.bytes for record in records)).digest()[:10])
     return UUID(int=id_floor(moment).int | 7 << 76 | (noise >> 68) << 64 | 2 << 62 | noise & (1 << 62) - 1)
 

@@ -180,7 +180,8 @@ def timeline(record: NotificationRecord) -> list[dict[str, Any]]:
     """Return everything that happened to a record, in order: ``{"at", "event", "status"?, …}``.
 
     Events: ``accepted``, ``scheduled``, ``sending`` and ``attempt`` (each try at a provider, with its answer),
-    ``edited``, ``cancelled``, ``resent``, ``worker_lost``, ``waiting`` (for a time or a credential), ``ended``.
+    ``edited``, ``cancelled``, ``digested``, ``resent``, ``worker_lost``, ``waiting`` (for a time or a credential),
+    ``ended``.
     """
     story: list[dict[str, Any]] = [
         {"at": record.created_at, "event": "accepted", "status": "pending", "actor": record.created_by}
