@@ -24,6 +24,8 @@ _EXAMPLE = {
 
 
 class QuietHoursIn(ClosedSerializer):
+    """Wall times between which nobody is disturbed; an end before the start is the next day's."""
+
     start = serializers.TimeField(format="%H:%M", input_formats=["%H:%M", "%H:%M:%S"])
     end = serializers.TimeField(format="%H:%M", input_formats=["%H:%M", "%H:%M:%S"])
     time_zone = serializers.CharField(
@@ -32,6 +34,8 @@ class QuietHoursIn(ClosedSerializer):
 
 
 class PreferencesIn(ClosedSerializer):
+    """What somebody wants to get, where and when."""
+
     #: Shown in answers, which may be sent back as they are.
     ignored = frozenset({"user_id", "available", "updated_at"})
 
@@ -61,6 +65,8 @@ class AvailableOut(serializers.Serializer[Any]):
 
 
 class PreferencesOut(PreferencesIn):
+    """What somebody has chosen, and from what."""
+
     user_id = serializers.CharField()
     available = AvailableOut(many=True, help_text="The tenant's categories.")
     updated_at = serializers.DateTimeField(allow_null=True, help_text="Null: nothing was chosen yet.")

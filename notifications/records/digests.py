@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from notification_service.lib.errors import InvalidInput
@@ -32,7 +32,7 @@ from notifications.recipients.suppressions import Addressee, category_of, find_s
 from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord, RecordEvent
-from notifications.records.preferred import UNGATHERED, can_be_gathered
+from notifications.records.preferred import DIGEST_OF, UNGATHERED, can_be_gathered
 from notifications.records.states import EDITABLE, WAITING_SQL, Lane, Status
 from notifications.records.wake import wake_after_commit
 from notifications.records.words import UNSUBSCRIBE, fill_in
@@ -63,7 +63,7 @@ _SPACES: Final = re.compile(r"\s+")
 
 _READY: Final = f"""r.status IN ({WAITING_SQL}) AND r.due_at > now() AND r.due_at <= now() + %(ahead)s
     AND r.attempt_count = 0 AND r.provider_response = ANY (%(marks)s)"""
-# A loose index scan, as that of the lanes that have something due.
+# A loose index scan, as that of the lanes that have something due; the limit keeps the planner to a look at each.
 _TENANTS: Final = f"""
 WITH RECURSIVE lanes AS (
     (SELECT tenant_id, lane FROM notification_record WHERE status IN ({WAITING_SQL}) ORDER BY tenant_id, lane LIMIT 1)
@@ -74,9 +74,9 @@ WITH RECURSIVE lanes AS (
         ORDER BY r.tenant_id, r.lane LIMIT 1
     ) AS next
 )
-SELECT DISTINCT tenant_id FROM lanes WHERE lane = ANY (%(lanes)s) AND EXISTS (
-    SELECT FROM notification_record AS r WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND {_READY}
-)
+SELECT DISTINCT tenant_id FROM lanes, LATERAL (
+    SELECT FROM notification_record AS r WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND {_READY} LIMIT 1
+) AS ready WHERE lane = ANY (%(lanes)s)
 """
 _READERS: Final = f"""
 SELECT r.user_id, r.recipient, r.mode, (array_agg(r.id ORDER BY r.id))[:%(most)s] FROM notification_record AS r
@@ -119,7 +119,7 @@ def gather(*, seconds: float = RUN_SECONDS) -> int:
             try:
                 with tenant_scope(tenant_id):
                     made += _gather(reader, ids)
-            except (DatabaseError, InterfaceError):
+            except (OperationalError, InterfaceError):
                 raise
             except Exception:  # what can not be gathered goes out by itself, and does not keep the others waiting
                 log.exception("digest_not_made", tenant_id=str(tenant_id))
@@ -265,7 +265,7 @@ def _write(reader: _Reader, parts: Sequence[_Part], version: MessageTemplateVers
         due_at=now,
         expires_at=now + settings.LANE_DEADLINES[str(lane)],
         template_version_id=version.id,
-        metadata={"digest_of": len(parts), **({"category": about} if about else {})},
+        metadata={DIGEST_OF: len(parts), **({"category": about} if about else {})},
         lane=str(lane),
         mode=reader.mode,
         created_by=BY,

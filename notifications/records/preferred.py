@@ -15,6 +15,8 @@ from notifications.records.states import Status
 
 #: What a digest can not show, or must not keep from others.
 UNGATHERED: Final = ("attachments", "cc", "bcc")
+#: What the metadata of a digest has: of how many messages it is.
+DIGEST_OF: Final = "digest_of"
 
 
 def can_be_gathered(channel: str, content: Mapping[str, Any]) -> bool:
@@ -58,6 +60,6 @@ def heed_preferences(
 
 
 def _gather_before(record: NotificationRecord, fixed_deadlines: Collection[UUID]) -> datetime | None:
-    if not can_be_gathered(record.channel, record.content):
-        return None
+    if not can_be_gathered(record.channel, record.content) or DIGEST_OF in record.metadata:
+        return None  # a digest that is sent once more is not told in another
     return record.expires_at if record.id in fixed_deadlines else ANY_TIME

@@ -134,6 +134,8 @@ def test_three_become_one(admin: Persona, ada: str, mail_server: Sandbox, engine
     assert (steps[-1]["status"], steps[-1]["digest"]) == ("cancelled", str(digest.id))
     gather_digests()
     assert len(rows(admin)) == 4
+    again = admin.client.post(f"{RECORDS}{digest.id}/resend/")
+    assert (again.status_code, again.json()["status"]) == (201, "pending"), "no digest is gathered"
 
 
 def test_one_alone_goes_as_itself(admin: Persona, ada: str, mail_server: Sandbox, engine: Engine) -> None:
