@@ -84,7 +84,8 @@ function printSizes(directory) {
 function withImports(files, name, found = new Set()) {
   if (found.has(name)) return found;
   found.add(name);
-  for (const [, imported] of files.get(name).toString().matchAll(/(?:from|import)"\.\/([\w.-]+\.js)"/g)) withImports(files, imported, found);
+  const imports = files.get(name).toString().matchAll(/(?:from|import)"\.\/([\w.-]+\.js)"/g);
+  for (const [, imported] of imports) withImports(files, imported, found);
   return found;
 }
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from notifications.events.happening import Happening
 from notifications.recipients import people as recipients
 from notifications.recipients.services import PUSH, devices_of
+from notifications.recipients.user_service import look_up
 
 #: Objects of a payload that describe the person, looked at before the payload itself.
 _OBJECTS: Final = ("recipient", "employee_details", "user", "customer", "candidate")
@@ -38,6 +39,7 @@ def people_of(events: Collection[Happening]) -> list[Person]:
     """Return the person of each event: what the payload says, and what is known of them. Needs the tenant's scope.
 
     A few queries for all, none if no event names anybody by id. Somebody who may not be written to has no addresses.
+    The tenant's own service is asked about ids that are unknown here and come without an address.
     """
     given = [given_person(event) for event in events]
     ids = {person.user_id for person in given if person.user_id}
@@ -45,6 +47,8 @@ def people_of(events: Collection[Happening]) -> list[Person]:
         return given
     known = recipients.people_by_user_id(ids)
     barred = recipients.barred_among(ids - known.keys())
+    bare = {person.user_id for person in given if person.addresses.keys() == {"inapp"}}
+    known |= look_up(bare - known.keys() - barred)
     stored = {person.user_id: person for person in reachable(known.values())}
     devices = devices_of(ids - known.keys())
     found = []

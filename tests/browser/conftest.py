@@ -13,7 +13,6 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,15 +32,6 @@ def chromium() -> str | None:
     """Return the path of a browser, as scripts/chromium.sh finds it."""
     named = os.environ.get("CHROMIUM", "")
     return next((found for name in (named, *CHROMIUM) if name and (found := shutil.which(name))), None)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here share one service: they run in one process, after one another."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-            item.add_marker(pytest.mark.e2e)
 
 
 @pytest.fixture(scope="package")

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import (
@@ -25,6 +26,8 @@ from tests.browser.conftest import (
     write,
 )
 from tests.running_service import RunningService
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
 
 CHAT = "/api/notifications/chat"
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
+import pytest
 from playwright.sync_api import Page, expect
 
 from notification_service.local.control import ask, wait_for_state
@@ -26,6 +27,8 @@ from tests.browser.conftest import (
     until,
 )
 from tests.running_service import RunningService
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
 
 #: Keeps each AudioContext that the page makes, so that tests see whether it plays.
 LISTEN = """

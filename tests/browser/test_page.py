@@ -29,6 +29,8 @@ from tests.browser.conftest import (
 )
 from tests.running_service import RunningService
 
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
+
 AXE = Path(__file__).parent / "assets" / "axe.min.js"
 #: The standards that are asked for, and axe's own advice.
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}}
@@ -130,6 +132,8 @@ def test_everything_can_be_done_by_keyboard(desk: Desk, service: RunningService)
     page.keyboard.type(text)
     page.keyboard.press("Enter")
     expect(bubbles(uma(page), text)).to_have_count(1)
+    mine = bubbles(hanna(page), text)
+    expect(mine.locator(".tick")).to_have_attribute("data-state", re.compile("sent|read"))
     page.keyboard.press("ArrowUp")
     expect(field_of(hanna(page))).to_have_value(text)
     page.keyboard.type(", changed")

@@ -15,6 +15,7 @@ from pytest_django import Settings
 
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
+from notifications.events.processing import process_turn
 from notifications.recipients import user_service
 from notifications.recipients.models import UserService
 from notifications.recipients.people import Person
@@ -32,6 +33,9 @@ ADA = {
     "metadata": {"city": "Cork"},
     "shoe_size": 38,
 }
+
+
+WORDS = {"title": "Hi {{user.name}}", "body": "A parcel."}
 
 
 @dataclass
@@ -251,3 +255,21 @@ def test_a_send_reaches_who_is_only_known_there(
     record = admin.client.get(f"/api/notifications/records/{answer.json()['id']}/").json()
     assert (record["recipient"], record["context"]["user"]["name"]) == ("crm-1", "Ada")
     assert admin.client.get("/api/v1/users").json()["results"] == [], "nothing is kept here"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_reaches_who_is_only_known_there(
+    admin: Persona, theirs: Theirs, store: Callable[..., dict[str, Any]]
+) -> None:
+    store()
+    theirs.knows("/users/crm-1", ADA)
+    told = {"name": "Told", "eventTypes": ["parcel.sent"], "channels": ["inapp"], "templates": {"inapp": WORDS}}
+    assert admin.client.post("/api/v1/rules", told).status_code == 201
+    for payload in ({"user_id": "crm-1"}, {"user_id": "crm-2", "email": "ben@example.com"}):
+        sent = admin.client.post("/api/v1/events", {"type": "parcel.sent", "payload": payload})
+        assert sent.status_code == 201, sent.json()
+    process_turn(admin.tenant_id)
+    rows = admin.client.get("/api/notifications/records/").json()["results"]
+    details = [admin.client.get(f"/api/notifications/records/{row['id']}/").json() for row in rows]
+    assert {row["recipient"]: row["context"].get("user", {}).get("name") for row in details}["crm-1"] == "Ada"
+    assert [path for path, _ in theirs.asked] == ["/users/crm-1"], "whoever comes with an address is not asked about"

@@ -237,7 +237,8 @@ export function hello(seq: number, more: object = {}): Frame {
 /** The n-th message of the stream. */
 export function message(seq: number, more: object = {}): Frame {
   const id = `00000000-0000-7000-8000-${String(seq).padStart(12, "0")}`;
-  const fields = { title: `Message ${seq}`, body: "", category: "", priority: "normal", actions: [], created_at: "2026-11-20T12:00:00Z" };
+  const words = { title: `Message ${seq}`, body: "", category: "", priority: "normal", actions: [] };
+  const fields = { ...words, created_at: "2026-11-20T12:00:00Z" };
   const states = { read_at: null, archived_at: null, snoozed_until: null };
   return { type: "notification", seq, unread: seq, id, ...fields, ...states, ...more };
 }

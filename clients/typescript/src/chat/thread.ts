@@ -411,6 +411,7 @@ export class ThreadView implements Actions {
       typing: () => client.type(this.id),
       stoppedTyping: () => client.stopTyping(this.id),
       editLast: () => {
+        if (client.outgoing(this.id).length) return; // the last one can not be changed yet
         const own = client.log(this.id).messages.filter((each) => each.sender_id === client.userId && !each.deleted_at);
         const last = own.at(-1);
         if (last) this.edit(last);

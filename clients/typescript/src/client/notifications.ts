@@ -4,7 +4,17 @@ import { Emitter } from "./emitter.js";
 import { NotificationApi } from "./rest.js";
 import { SharedConnection } from "./shared.js";
 import { Stream } from "./stream.js";
-import type { MessageFrame, Position, PresenceFrame, ProgressFrame, ReadFrame, RemovedFrame, StreamFrame, Topic, UpdatedFrame } from "./types.js";
+import type {
+  MessageFrame,
+  Position,
+  PresenceFrame,
+  ProgressFrame,
+  ReadFrame,
+  RemovedFrame,
+  StreamFrame,
+  Topic,
+  UpdatedFrame,
+} from "./types.js";
 
 export interface NotificationClientOptions extends ApiOptions {
   /**

@@ -1,5 +1,5 @@
 import type { TokenSource } from "../client/api.js";
-import { Inbox, type InboxState, type View } from "../client/inbox.js";
+import { Inbox, type View } from "../client/inbox.js";
 import { NotificationClient, type StatusEvent } from "../client/notifications.js";
 import type { Action, Message, MessageFrame } from "../client/types.js";
 import { applyStyles } from "../ui/dom.js";
@@ -266,7 +266,7 @@ export class NotificationInbox extends Base {
   }
 
   /** Dispatch an event. False if somebody has prevented what would follow. */
-  #tell(name: string, detail: InboxState | unknown): boolean {
+  #tell(name: string, detail: unknown): boolean {
     return this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable: true }));
   }
 }

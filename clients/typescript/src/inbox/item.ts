@@ -71,7 +71,10 @@ export function makeItem(message: Message, locale: Locale<InboxTexts>, verbs: It
   });
 
   function cover(href: string, words: string): HTMLElement {
-    return h("a", { class: "cover", href, tabindex: -1, onclick: (event: Event) => verbs.open(shown) || event.preventDefault() }, words);
+    const onclick = (event: Event): void => {
+      if (!verbs.open(shown)) event.preventDefault();
+    };
+    return h("a", { class: "cover", href, tabindex: -1, onclick }, words);
   }
 
   function button(action: Action): HTMLElement | undefined {
@@ -121,7 +124,8 @@ function picture(message: Message): HTMLElement {
   const mark = h("div", { class: "mark", part: "item-mark" }, icon(MARKS[message.priority] ?? BELL));
   const src = safeImage(message.image);
   if (!src) return mark;
-  const image = h("img", { class: "mark", part: "item-image", src, alt: "", loading: "lazy", referrerpolicy: "no-referrer" });
+  const attributes = { class: "mark", part: "item-image", alt: "", loading: "lazy", referrerpolicy: "no-referrer" };
+  const image = h("img", { ...attributes, src });
   image.addEventListener("error", () => image.replaceWith(mark));
   return image;
 }

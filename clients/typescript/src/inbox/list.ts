@@ -156,7 +156,8 @@ export class List {
     this.#noticeShown = notice;
     const text = this.locale.text.bind(this.locale);
     if (notice === "loading") {
-      const rows = Array.from({ length: SKELETONS }, () => h("div", { class: "skeleton", part: "skeleton" }, h("i"), h("b"), h("u")));
+      const row = (): HTMLElement => h("div", { class: "skeleton", part: "skeleton" }, h("i"), h("b"), h("u"));
+      const rows = Array.from({ length: SKELETONS }, row);
       this.#notice.replaceChildren(h("p", { class: "only-heard", role: "status" }, text("loading")), ...rows);
     } else if (notice === "error") {
       this.#notice.replaceChildren(

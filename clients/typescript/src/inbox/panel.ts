@@ -78,7 +78,8 @@ export class Popover {
     const room = isAbove ? above : below;
     style.maxHeight = `${Math.min(HEIGHT, room)}px`;
     style.minHeight = `${Math.min(USUAL_HEIGHT, room)}px`;
-    style.inset = isAbove ? `auto auto ${height - bell.top + GAP}px ${left}px` : `${bell.bottom + GAP}px auto auto ${left}px`;
+    const [top, bottom] = [`${bell.bottom + GAP}px`, `${height - bell.top + GAP}px`];
+    style.inset = isAbove ? `auto auto ${bottom} ${left}px` : `${top} auto auto ${left}px`;
   }
 
   #onKey(event: KeyboardEvent): void {

@@ -45,9 +45,10 @@ export class InboxView {
   ) {
     const text = locale.text.bind(locale);
     this.#badge = h("span", { class: "badge", part: "badge", "aria-hidden": "true", hidden: true });
+    const opens = { "aria-haspopup": "dialog", "aria-expanded": "false" };
     this.bell = h(
       "button",
-      { class: "bell", part: "bell", type: "button", "aria-haspopup": "dialog", "aria-expanded": "false", onclick: verbs.toggle },
+      { class: "bell", part: "bell", type: "button", ...opens, onclick: verbs.toggle },
       h("slot", { name: "bell" }, icon(BELL)),
       this.#badge,
     );
@@ -69,7 +70,11 @@ export class InboxView {
         this.#mute,
         iconButton("close", text("close"), CROSS, verbs.close),
       ),
-      h("div", { class: "tabs", part: "tabs", role: "tablist", "aria-label": text("title"), onkeydown: this.#onTabKey }, ...this.#tabs.values()),
+      h(
+        "div",
+        { class: "tabs", part: "tabs", role: "tablist", "aria-label": text("title"), onkeydown: this.#onTabKey },
+        ...this.#tabs.values(),
+      ),
       this.#trouble,
       this.list.element,
       this.#toast,
@@ -148,9 +153,9 @@ export class InboxView {
   }
 
   #tab(view: View): HTMLButtonElement {
-    const attributes = { class: "tab", part: "tab", role: "tab", type: "button", id: `view-${view}`, "aria-controls": "messages" };
+    const attributes = { class: "tab", part: "tab", role: "tab", type: "button", "aria-controls": "messages" };
     const onclick = (): void => this.verbs.show(view);
-    return h("button", { ...attributes, onclick }, this.locale.text(view), view === "unread" && this.#tabCount);
+    return h("button", { ...attributes, id: `view-${view}`, onclick }, this.locale.text(view), view === "unread" && this.#tabCount);
   }
 
   #select(view: View): void {
