@@ -75,7 +75,8 @@ WITH RECURSIVE lanes AS (
     ) AS next
 )
 SELECT DISTINCT tenant_id FROM lanes, LATERAL (
-    SELECT FROM notification_record AS r WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND {_READY} LIMIT 1
+    SELECT FROM notification_record AS r
+    WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND {_READY} LIMIT 1
 ) AS ready WHERE lane = ANY (%(lanes)s)
 """
 _READERS: Final = f"""
