@@ -13,6 +13,11 @@ def beat_schedule() -> Schedule:
     """Return Celery's ``beat_schedule``; intervals are in seconds."""
     schedule: Schedule = {
         "sweep": {"task": "notifications.records.tasks.sweep", "schedule": settings.SWEEP_SECONDS},
+        "digests": {
+            "task": "notifications.records.tasks.gather_digests",
+            "schedule": 60.0,
+            "options": {"queue": "bulk"},
+        },
         "housekeep": {"task": "notifications.records.tasks.housekeep", "schedule": 3600.0},
         "sweep-batches": {
             "task": "notifications.batches.tasks.sweep",

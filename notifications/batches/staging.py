@@ -122,7 +122,7 @@ _NEXT = "SELECT id FROM bulk_staged_row WHERE job_id = %s AND id > %s ORDER BY i
 _SELECT: Final = """
 SELECT id, address AS recipient, coalesce(address_key, address) AS suppression_key, context, user_id, locale,
     NULL::jsonb AS content, NULL::jsonb AS metadata, NULL::text AS category, NULL::uuid AS template_version_id,
-    NULL::timestamptz AS due_at, NULL::uuid AS event_id, '' AS withheld
+    NULL::timestamptz AS due_at, NULL::uuid AS event_id, '' AS withheld, '' AS waits
 FROM bulk_staged_row WHERE job_id = %(job)s AND id > %(after)s AND id <= %(until)s ORDER BY id
 """
 

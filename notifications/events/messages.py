@@ -20,10 +20,11 @@ from notifications.channels.registry import channels
 from notifications.credentials.services import known_to_have_credential, require_credential
 from notifications.events.happening import Happening
 from notifications.events.people import Person
-from notifications.recipients.preferences import Defer, Planned, Withhold, decide
+from notifications.recipients.preferences import ANY_TIME, Defer, Planned, Withhold, decide
 from notifications.recipients.suppressions import category_of
 from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.categories import categorised
+from notifications.records.preferred import can_be_gathered
 from notifications.templates.models import MessageTemplateVersion
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
@@ -222,7 +223,14 @@ def _used(placeholders: frozenset[str], context: Mapping[str, Any]) -> dict[str,
 def _preferred(drafts: Sequence[Draft], now: datetime) -> list[Draft]:
     """Heed what people have chosen: what they do not want is written and never sent, what is too early waits."""
     planned = [
-        Planned(draft.row.user_id, draft.channel, now, category_of(draft.row.metadata or {}), draft.lane)
+        Planned(
+            draft.row.user_id,
+            draft.channel,
+            now,
+            category_of(draft.row.metadata or {}),
+            draft.lane,
+            ANY_TIME if can_be_gathered(draft.channel, draft.row.content or {}) else None,
+        )
         for draft in drafts
         if draft.row.user_id
     ]
@@ -232,8 +240,8 @@ def _preferred(drafts: Sequence[Draft], now: datetime) -> list[Draft]:
         match next(decisions) if draft.row.user_id else None:
             case Withhold(reason):
                 found.append(replace(draft, row=replace(draft.row, withheld=reason)))
-            case Defer(until):
-                found.append(replace(draft, row=replace(draft.row, due_at=until)))
+            case Defer() as wait:
+                found.append(replace(draft, row=replace(draft.row, due_at=wait.due_at, waits=wait.reason)))
             case _:
                 found.append(draft)
     return found

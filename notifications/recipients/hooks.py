@@ -23,10 +23,13 @@ OnRegistered: TypeAlias = Callable[[Sequence[Person]], None]
 OnErased: TypeAlias = Callable[[KnownAs], object]
 #: Called when a person's data is exported, in their tenant's scope; returns what the room holds of them, as JSON.
 OnExport: TypeAlias = Callable[[KnownAs], dict[str, Any]]
+#: Called in the transaction in which somebody with a digest has chosen anew, with their user id, in the tenant's scope.
+OnChosen: TypeAlias = Callable[[str], object]
 
 _registered: list[OnRegistered] = []
 _erased: list[OnErased] = []
 _export: list[OnExport] = []
+_chosen: list[OnChosen] = []
 
 
 def on_registered(callback: OnRegistered) -> OnRegistered:
@@ -45,6 +48,18 @@ def on_export(callback: OnExport) -> OnExport:
     """Subscribe to exports: say what is held of the person."""
     _export.append(callback)
     return callback
+
+
+def on_chosen(callback: OnChosen) -> OnChosen:
+    """Subscribe to preferences of people whose mail was gathered until now, and may wait for a digest."""
+    _chosen.append(callback)
+    return callback
+
+
+def chosen_anew(user_id: str) -> None:
+    """Tell that somebody whose mail was gathered has chosen anew."""
+    for callback in _chosen:
+        callback(user_id)
 
 
 def registered(people: Sequence[Person]) -> None:

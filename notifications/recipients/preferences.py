@@ -6,9 +6,9 @@ categories and the critical lane pass everything: who wants no newsletters still
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,6 +19,8 @@ from django.db import connection
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.scope import current_tenant_id
 from notifications.channels.registry import channels
+from notifications.recipients import hooks
+from notifications.recipients.digest_times import MARGIN, next_digest
 from notifications.recipients.models import Category, Digest, Preference, Recipient
 from notifications.recipients.people import by_user_id
 from notifications.recipients.quiet_hours import QuietHours
@@ -29,18 +31,27 @@ from tenants.models import Tenant
 
 ANY: Final = "*"
 MAX_CATEGORIES: Final = 200
-QUIET: Final = "preference:quiet_hours"
+#: How every reason begins that is somebody's choice.
+CHOSEN: Final = "preference:"
+QUIET: Final = f"{CHOSEN}quiet_hours"
+DIGEST: Final = f"{CHOSEN}digest:"
+#: As late as can be: a message with no deadline of its own that a digest would miss.
+ANY_TIME: Final = datetime.max.replace(tzinfo=UTC)
 _CRITICAL: Final = "critical"
 
 
 class Planned(NamedTuple):
-    """A message to be: ``user_id`` is the tenant's word, ``due_at`` (aware) when it would go out."""
+    """A message to be: ``user_id`` is the tenant's word, ``due_at`` (aware) when it would go out.
+
+    It may be gathered into a digest that goes out before ``gather_before`` (aware); None: into none.
+    """
 
     user_id: str
     channel: str
     due_at: datetime
     category: str = ""
     lane: str = "normal"
+    gather_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +63,27 @@ class Withhold:
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """It must wait for the end of quiet hours (UTC)."""
+    """It must wait (until a moment in UTC) for the end of quiet hours, or for a ``digest`` (``hourly``, ``daily``)."""
 
     until: datetime
+    digest: str = ""
+
+    @property
+    def due_at(self) -> datetime:
+        """When it goes out by itself: what waits for a digest, only if nobody has gathered it."""
+        return self.until + MARGIN if self.digest else self.until
+
+    @property
+    def reason(self) -> str:
+        """Why it waits: ``preference:quiet_hours`` or ``preference:digest:<digest>``."""
+        return f"{DIGEST}{self.digest}" if self.digest else QUIET
 
 
 class _Wishes(NamedTuple):
     switches: Mapping[str, Mapping[str, bool]]
     quiet: QuietHours | None
+    digest: str = Digest.INSTANT
+    zone: str = ""
 
 
 class _Kind(NamedTuple):
@@ -71,10 +95,10 @@ _NO_WISHES: Final = _Wishes({}, None)
 _ORDINARY: Final = _Kind(False, True)
 
 _FIND: Final = """
-SELECT false, user_id, switches, quiet_start, quiet_end, time_zone, false, false
+SELECT false, user_id, switches, quiet_start, quiet_end, time_zone, digest, false, false
 FROM preference WHERE tenant_id = %(tenant)s AND user_id = ANY (%(users)s)
 UNION ALL
-SELECT true, key, NULL, NULL, NULL, '', required, default_on FROM category WHERE tenant_id = %(tenant)s
+SELECT true, key, NULL, NULL, NULL, '', '', required, default_on FROM category WHERE tenant_id = %(tenant)s
 """
 
 
@@ -82,6 +106,7 @@ def decide(planned: Sequence[Planned]) -> list[Withhold | Defer | None]:
     """Say of each message what its recipient's preferences make of it; one query for all. Needs the tenant's scope.
 
     A message without a user id, or of somebody who has chosen nothing, has only its category's default against it.
+    People with a digest who have not said in which time zone they are cost two queries more.
     """
     if not planned:
         return []
@@ -90,11 +115,14 @@ def decide(planned: Sequence[Planned]) -> list[Withhold | Defer | None]:
     with connection.cursor() as cursor:
         users = sorted({each.user_id for each in planned if each.user_id})
         cursor.execute(_FIND, {"tenant": current_tenant_id(), "users": users})
-        for is_category, key, switches, start, end, zone, required, default_on in cursor.fetchall():
+        for is_category, key, switches, start, end, zone, digest, required, default_on in cursor.fetchall():
             if is_category:
                 kinds[key] = _Kind(required, default_on)
             else:
-                wishes[key] = _Wishes(orjson.loads(switches), quiet_hours(start, end, zone))
+                wishes[key] = _Wishes(orjson.loads(switches), quiet_hours(start, end, zone), digest, zone)
+    somewhere = [user_id for user_id, each in wishes.items() if each.digest != Digest.INSTANT and not each.zone]
+    for user_id, zone in _zones_of(somewhere).items():
+        wishes[user_id] = wishes[user_id]._replace(zone=zone)
     return [
         _decision(each, wishes.get(each.user_id, _NO_WISHES), kinds.get(each.category, _ORDINARY)) for each in planned
     ]
@@ -106,8 +134,22 @@ def _decision(planned: Planned, wishes: _Wishes, kind: _Kind) -> Withhold | Defe
     switch, on = switch_of(wishes.switches, planned.category, planned.channel, kind.default_on)
     if not on:
         return Withhold(f"preference:{switch}")
-    until = wishes.quiet.end_after(planned.due_at) if wishes.quiet else None
+    return _digest(planned, wishes) or _quiet(planned.due_at, wishes.quiet)
+
+
+def _quiet(moment: datetime, quiet: QuietHours | None) -> Defer | None:
+    until = quiet.end_after(moment) if quiet else None
     return Defer(until) if until else None
+
+
+def _digest(planned: Planned, wishes: _Wishes) -> Defer | None:
+    if wishes.digest == Digest.INSTANT or planned.channel != "email" or planned.gather_before is None:
+        return None
+    until = next_digest(wishes.digest, planned.due_at, ZoneInfo(wishes.zone))
+    if wishes.quiet:
+        until = wishes.quiet.end_after(until) or until
+    found = Defer(until, str(wishes.digest))
+    return found if found.due_at < planned.gather_before else None
 
 
 def switch_of(
@@ -153,6 +195,7 @@ def set_preferences(
     ``quiet_hours`` is ``{start, end, time_zone?}`` with wall times; the zone is the person's, else the tenant's, if it
     is not given. Raises ``InvalidInput`` naming the field, also for a required category that would be off.
     """
+    before = get_preferences(user_id).digest
     switches = {name: dict(chosen) for name, chosen in (categories or {}).items() if chosen}
     _check_switches(switches)
     values: dict[str, Any] = {"switches": switches, "digest": digest, **_quiet_values(user_id, quiet_hours)}
@@ -160,6 +203,8 @@ def set_preferences(
         tenant_id=caller.required_tenant_id(), user_id=user_id, defaults=values
     )
     audit.record(caller, "preferences.updated", "preference", row.id)
+    if before != Digest.INSTANT:
+        hooks.chosen_anew(user_id)
     return row
 
 
@@ -185,7 +230,7 @@ def _check_switches(switches: Mapping[str, Mapping[str, bool]]) -> None:
 def _quiet_values(user_id: str, quiet: Mapping[str, Any] | None) -> dict[str, Any]:
     if quiet is None:
         return {"quiet_start": None, "quiet_end": None, "time_zone": ""}
-    start, end, zone = quiet["start"], quiet["end"], quiet.get("time_zone") or _zone_of(user_id)
+    start, end, zone = quiet["start"], quiet["end"], quiet.get("time_zone") or _zones_of([user_id])[user_id]
     if start == end:
         message = "Must differ from the start; to get nothing, switch the channels off."
         raise InvalidInput(f"quiet_hours.end: {message}", errors={"quiet_hours.end": [message]})
@@ -196,10 +241,16 @@ def _quiet_values(user_id: str, quiet: Mapping[str, Any] | None) -> dict[str, An
     return {"quiet_start": start, "quiet_end": end, "time_zone": zone}
 
 
-def _zone_of(user_id: str) -> str:
-    zones = Recipient.objects.filter(by_user_id([user_id]), deleted_at=None).exclude(time_zone="")
-    own = zones.values_list("time_zone", flat=True).first()
-    return own or Tenant.objects.values_list("timezone", flat=True).get(id=current_tenant_id())
+def _zones_of(user_ids: Collection[str]) -> dict[str, str]:
+    """Return the time zone of each person: their own, else the tenant's."""
+    if not user_ids:
+        return {}
+    people = Recipient.objects.filter(by_user_id(user_ids), deleted_at=None).exclude(time_zone="")
+    own: dict[str, str] = {}
+    for external_id, row_id, zone in people.values_list("external_user_id", "id", "time_zone"):
+        own |= {str(row_id): zone, external_id: zone}
+    common = Tenant.objects.values_list("timezone", flat=True).get(id=current_tenant_id())
+    return {user_id: own.get(user_id) or common or "UTC" for user_id in user_ids}
 
 
 def describe_preferences(row: Preference) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from notifications.recipients import preferences, users
 from notifications.recipients.models import Category, Digest
+from tenants.api.fields import ClosedSerializer
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -22,7 +23,9 @@ _EXAMPLE = {
 }
 
 
-class QuietHoursIn(serializers.Serializer[Any]):
+class QuietHoursIn(ClosedSerializer):
+    """Wall times between which nobody is disturbed; an end before the start is the next day's."""
+
     start = serializers.TimeField(format="%H:%M", input_formats=["%H:%M", "%H:%M:%S"])
     end = serializers.TimeField(format="%H:%M", input_formats=["%H:%M", "%H:%M:%S"])
     time_zone = serializers.CharField(
@@ -30,14 +33,26 @@ class QuietHoursIn(serializers.Serializer[Any]):
     )
 
 
-class PreferencesIn(serializers.Serializer[Any]):
+class PreferencesIn(ClosedSerializer):
+    """What somebody wants to get, where and when."""
+
+    #: Shown in answers, which may be sent back as they are.
+    ignored = frozenset({"user_id", "available", "updated_at"})
+
     categories = serializers.DictField(
         child=serializers.DictField(child=serializers.BooleanField()),
         required=False,
         help_text="`{category: {channel: on}}`; `*` is every other category or channel.",
     )
     quiet_hours = QuietHoursIn(required=False, allow_null=True)
-    digest = serializers.ChoiceField(choices=Digest.choices, required=False)
+    digest = serializers.ChoiceField(
+        choices=Digest.choices,
+        required=False,
+        help_text=(
+            "How often emails that can wait are gathered into one: at the full hour, or at 08:00 in the person's time "
+            "zone. Other channels, the critical lane and required categories are not gathered."
+        ),
+    )
 
 
 class AvailableOut(serializers.Serializer[Any]):
@@ -50,6 +65,8 @@ class AvailableOut(serializers.Serializer[Any]):
 
 
 class PreferencesOut(PreferencesIn):
+    """What somebody has chosen, and from what."""
+
     user_id = serializers.CharField()
     available = AvailableOut(many=True, help_text="The tenant's categories.")
     updated_at = serializers.DateTimeField(allow_null=True, help_text="Null: nothing was chosen yet.")

@@ -13,9 +13,10 @@ class RecordsConfig(AppConfig):
 
         from notifications.channels.email import EmailChannel
         from notifications.credentials.hooks import on_credential_usable
-        from notifications.recipients.hooks import on_erased, on_export
+        from notifications.recipients.hooks import on_chosen, on_erased, on_export
         from notifications.records.categories import PLACE, stored_categories
         from notifications.records.counters import count_outcomes
+        from notifications.records.digests import reconsider
         from notifications.records.erasure import erase_messages, export_messages
         from notifications.records.hooks import on_outcomes
         from notifications.records.notices import watch_failures
@@ -32,6 +33,7 @@ class RecordsConfig(AppConfig):
                 wake_after_commit(tenant_id, lane)
 
         kept_elsewhere("category", place=PLACE, values=stored_categories)
+        on_chosen(reconsider)
         on_erased(erase_messages)
         on_export(export_messages)
         on_outcomes(after_outcomes)

@@ -62,6 +62,8 @@ class Row:
     event_id: UUID | None = None
     #: Why it must not be sent, where that is known already (a preference, a frequency cap); it is written all the same.
     withheld: str = ""
+    #: Why it is due later than the others, where somebody may ask; it is what its record says until it is sent.
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ class Written:
 _GIVEN = """
 SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS b(
     id uuid, recipient text, suppression_key text, context jsonb, user_id text, locale text, content jsonb,
-    metadata jsonb, category text, template_version_id uuid, due_at timestamptz, event_id uuid, withheld text)
+    metadata jsonb, category text, template_version_id uuid, due_at timestamptz, event_id uuid, withheld text,
+    waits text)
 """
 _WRITE = """
 WITH batch AS MATERIALIZED ({source}),
@@ -99,7 +102,8 @@ written AS (
         coalesce(b.metadata, %(metadata)s::jsonb), %(lane)s, %(mode)s,
         CASE WHEN b.withheld <> '' OR s.id IS NOT NULL THEN 'suppressed' ELSE %(status)s END, 'none',
         CASE WHEN b.withheld <> '' OR s.id IS NOT NULL THEN 'suppressed' ELSE '' END,
-        coalesce(s.reason, b.withheld), '', '', 0, %(max_retries)s, 0, 0, coalesce(b.due_at, %(due_at)s),
+        coalesce(s.reason, nullif(b.withheld, ''), b.waits), '', '', 0, %(max_retries)s, 0, 0,
+        coalesce(b.due_at, %(due_at)s),
         CASE WHEN %(status)s = 'scheduled' THEN coalesce(b.due_at, %(due_at)s) END,
         %(expires_at)s + (coalesce(b.due_at, %(due_at)s) - %(due_at)s), %(campaign_id)s, %(batch_id)s,
         coalesce(b.event_id, %(event_id)s), %(created_by)s, now(), now()
@@ -128,8 +132,8 @@ def write_selected(shared: Shared, select: str, parameters: Mapping[str, Any]) -
 
     ``select`` is a statement of ours, with named parameters, that yields the columns of ``_GIVEN``: ``id, recipient,
     suppression_key, context, user_id, locale, content, metadata, category, template_version_id, due_at, event_id,
-    withheld``.
-    Null means what None means in ``Row``; ``suppression_key``, ``context`` and ``withheld`` are never null.
+    withheld, waits``.
+    Null means what None means in ``Row``; ``suppression_key``, ``context``, ``withheld``, ``waits`` are never null.
     """
     return _write(shared, select, parameters)
 
@@ -182,4 +186,5 @@ def _as_json(channel: str, row: Row) -> dict[str, Any]:
         "due_at": row.due_at,
         "event_id": row.event_id,
         "withheld": row.withheld[:255],
+        "waits": row.waits[:255],
     }

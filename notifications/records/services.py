@@ -10,6 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from notification_service.lib.errors import Conflict, NotFound
+from notifications.recipients.preferences import CHOSEN
 from notifications.records.categories import categorised, category_of_version
 from notifications.records.ends import announce_ends
 from notifications.records.intake import (
@@ -103,6 +104,8 @@ def edit_record(caller: Caller, record_id: UUID, changes: Mapping[str, Any]) -> 
             "scheduled_at": scheduled_at,
             "due_at": due_at,
             "expires_at": expires_at,
+            # It waits for its new time now, and no more for a digest or for the end of quiet hours.
+            **({"provider_response": ""} if times and record.provider_response.startswith(CHOSEN) else {}),
         },
     )
     after = {name: getattr(record, name) for name in before if name != "template"} | {"template": version_id}
@@ -177,7 +180,8 @@ def timeline(record: NotificationRecord) -> list[dict[str, Any]]:
     """Return everything that happened to a record, in order: ``{"at", "event", "status"?, …}``.
 
     Events: ``accepted``, ``scheduled``, ``sending`` and ``attempt`` (each try at a provider, with its answer),
-    ``edited``, ``cancelled``, ``resent``, ``worker_lost``, ``waiting`` (for a time or a credential), ``ended``.
+    ``edited``, ``cancelled``, ``digested``, ``resent``, ``worker_lost``, ``waiting`` (for a time or a credential),
+    ``ended``.
     """
     story: list[dict[str, Any]] = [
         {"at": record.created_at, "event": "accepted", "status": "pending", "actor": record.created_by}

@@ -13,14 +13,14 @@ from django.utils import timezone
 from notification_service.lib.heartbeat import beat
 from notification_service.lib.partitions import ensure_partitions
 from notification_service.lib.scope import platform_scope, tenant_scope
-from notifications.records import journal, queue, receipts, retention
+from notifications.records import digests, journal, queue, receipts, retention
 from notifications.records.ends import take_back_lost
 from notifications.records.engine import close_engine, engine
 from notifications.records.idempotency import delete_expired
 from notifications.records.mail_task import send_notification_email
 from notifications.records.wake import wake
 
-__all__ = ["drain", "housekeep", "send_notification_email", "sweep"]
+__all__ = ["drain", "gather_digests", "housekeep", "send_notification_email", "sweep"]
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,13 @@ def sweep() -> None:
     for tenant_id, message_ids in overdue.items():
         with tenant_scope(tenant_id):
             receipts.apply_waiting(message_ids)
+
+
+@shared_task(name="notifications.records.tasks.gather_digests", expires=digests.RUN_SECONDS)
+def gather_digests() -> None:
+    """Make digests of what has waited for one."""
+    if made := digests.gather():
+        log.info("digests_gathered", digests=made)
 
 
 @shared_task(name="notifications.records.tasks.housekeep")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import orjson
 from rest_framework import serializers
@@ -35,3 +36,18 @@ class SmallObject(JsonObject):
     """A JSON object of at most 256 KB."""
 
     max_bytes = _MAX_JSON
+
+
+class ClosedSerializer(serializers.Serializer[Any]):
+    """An object of known fields: a misspelt one is refused by its name, and never silently left out."""
+
+    #: Names that may stand there and say nothing.
+    ignored: ClassVar[frozenset[str]] = frozenset()
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            known = ", ".join(self.fields)
+            unknown = [str(name) for name in data if name not in self.fields and name not in self.ignored]
+            if unknown:
+                raise serializers.ValidationError({name[:64]: [f"Unknown field; known: {known}."] for name in unknown})
+        return super().to_internal_value(data)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from notification_service.lib.scope import tenant_scope
 from notifications.channels.registry import channels
 from notifications.events.catalogue import check_payload, known_events
 from notifications.events.people import given_person
 from notifications.events.reactions import context_of
+from notifications.recipients.digest_times import MARGIN
+from notifications.records.digests import gather
+from notifications.records.models import NotificationRecord
 from notifications.records.states import Lane
 from tests.conftest import Persona
 from tests.events.conftest import ASSIGNED, happening, records, send
@@ -115,3 +121,21 @@ def test_bad_settings_are_refused_by_field(admin: Persona, body: dict[str, Any],
     answer = admin.client.put(f"{CATALOGUE}/task.assigned", body)
     assert answer.status_code == 400
     assert field in answer.json()["errors"]
+
+
+def test_messages_about_events_wait_for_a_digest(sender: Persona) -> None:
+    made = sender.client.post("/api/v1/users", {"external_user_id": "crm-17"}).json()
+    chosen = sender.client.put(f"/api/v1/users/{made['id']}/preferences", {"digest": "hourly"})
+    assert chosen.status_code == 200
+    for _ in range(2):
+        send(sender)
+    assert {row.channel: row.provider_response for row in records(sender)} == {
+        "email": "preference:digest:hourly",
+        "inapp": "",
+    }
+    moment = timezone.now() + MARGIN - timedelta(seconds=10)
+    with tenant_scope(sender.tenant_id):
+        NotificationRecord.objects.filter(channel="email").update(due_at=moment)
+    assert gather() == 1
+    (digest,) = [row for row in records(sender) if row.created_by == "digest"]
+    assert [each["subject"] for each in digest.context["messages"]] == ["New task: Prepare the offer"] * 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notification_service.lib.scope import tenant_scope
+from notifications.recipients.digest_times import MARGIN
 from notifications.recipients.models import Preference, Recipient
 from notifications.recipients.preferences import Defer, Planned, Withhold, decide, switch_of
 from tenants.models import Role, Tenant
@@ -96,6 +97,9 @@ def test_the_zone_of_quiet_hours_is_the_persons_own(employee: Persona, tenant: T
         ({"quiet_hours": {**NIGHT, "end": "22:00"}}, "quiet_hours.end"),
         ({"quiet_hours": {**NIGHT, "time_zone": "Mars/Olympus"}}, "quiet_hours.time_zone"),
         ({"digest": "yearly"}, "digest"),
+        ({"quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Europe/Dublin"}}, "quiet_hours.timezone"),
+        ({"quietHours": NIGHT}, "quietHours"),
+        ({"digest": "daily", "digests": "daily"}, "digests"),
     ],
 )
 def test_what_is_refused_names_its_field(employee: Persona, admin: Persona, body: dict[str, Any], field: str) -> None:
@@ -104,6 +108,12 @@ def test_what_is_refused_names_its_field(employee: Persona, admin: Persona, body
     assert answer.status_code == 400
     assert [name for name in answer.json()["errors"] if name.startswith(field)], answer.json()
     assert employee.client.get(MINE).json()["updated_at"] is None
+
+
+def test_an_answer_can_be_sent_back(employee: Persona) -> None:
+    answer = chosen(employee, categories={"marketing": {"email": False}}, quiet_hours=NIGHT, digest="daily")
+    again = chosen(employee, **answer)
+    assert {**again, "updated_at": None} == {**answer, "updated_at": None}
 
 
 def test_admins_choose_for_others(admin: Persona, employee: Persona) -> None:
@@ -162,6 +172,26 @@ def test_decisions_in_one_query(admin: Persona, employee: Persona, django_assert
         assert decide([planned for planned, _ in asked]) == [expected for _, expected in asked]
     with tenant_scope(admin.tenant_id), django_assert_num_queries(0):
         assert decide([]) == []
+
+
+def test_a_digest_in_the_time_zone_that_is_known(employee: Persona, tenant: Tenant) -> None:
+    """That of the preference, else the person's, else the tenant's."""
+    me, forever = str(employee.user.id), datetime.max.replace(tzinfo=UTC)
+    planned = Planned(me, "email", NOON, gather_before=forever)
+    chosen(employee, digest="daily")
+    tenant.timezone = "Africa/Lagos"
+    tenant.save()
+    assert decided(employee, planned) == [Defer(datetime.fromisoformat("2026-01-11T07:00:00+00:00"), "daily")]
+    with tenant_scope(tenant.id):
+        Recipient.objects.create(tenant=tenant, external_user_id=me, time_zone="Asia/Tokyo")
+    assert decided(employee, planned) == [Defer(datetime.fromisoformat("2026-01-10T23:00:00+00:00"), "daily")]
+    chosen(employee, digest="daily", quiet_hours={**NIGHT, "time_zone": "America/New_York"})
+    expected = Defer(datetime.fromisoformat("2026-01-10T13:00:00+00:00"), "daily")
+    assert decided(employee, planned) == [expected]
+    assert (expected.due_at - expected.until, expected.reason) == (MARGIN, "preference:digest:daily")
+    late = Planned(me, "email", NOON, gather_before=expected.due_at)
+    not_to_be = [late, planned._replace(channel="sms"), planned._replace(gather_before=None)]
+    assert decided(employee, *not_to_be) == [None, None, None]
 
 
 def test_what_was_off_by_default_can_be_chosen(admin: Persona, employee: Persona) -> None:
