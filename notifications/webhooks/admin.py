@@ -15,7 +15,7 @@ class WebhookEndpointAdmin(ReadOnlyAdmin):
     """Addresses that are told of events. Secrets are not shown."""
 
     list_display = ("url", "tenant", "enabled", "disabled_reason", "failures", "paused_until", "last_success_at")
-    list_filter = ("enabled", "disabled_reason", "ordered")
+    list_filter = ("enabled", "disabled_reason", "ordered", "ordered_by")
     list_select_related = ("tenant",)
     search_fields = ("url", "description")
     exclude = ("secret_encrypted", "previous_secret_encrypted")

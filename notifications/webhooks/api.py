@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from notifications.webhooks import services
 from notifications.webhooks.event_types import EVENT_TYPES
-from notifications.webhooks.models import MAX_URL, DeliveryStatus, WebhookDelivery, WebhookEndpoint
+from notifications.webhooks.models import MAX_URL, DeliveryStatus, OrderedBy, WebhookDelivery, WebhookEndpoint
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -30,6 +30,11 @@ class EndpointChange(serializers.Serializer[Any]):
     )
     ordered = serializers.BooleanField(
         required=False, help_text="Events about the same thing one after the other; a failing one holds up the rest."
+    )
+    ordered_by = serializers.ChoiceField(
+        choices=OrderedBy.choices,
+        required=False,
+        help_text="What `ordered` is about: events about the same thing (`key`, the default), or all (`endpoint`).",
     )
     legacy_header = serializers.CharField(
         max_length=64,
@@ -63,6 +68,7 @@ class EndpointOut(serializers.ModelSerializer[WebhookEndpoint]):
             "description",
             "event_types",
             "ordered",
+            "ordered_by",
             "legacy_header",
             "is_default",
             "scheme",

@@ -22,6 +22,13 @@ class DisabledReason(models.TextChoices):
     MANUAL = "manual", "Manual"
 
 
+class OrderedBy(models.TextChoices):
+    """What stays in order at an ordered endpoint: events about the same thing, or all of its events."""
+
+    KEY = "key", "Key"
+    ENDPOINT = "endpoint", "Endpoint"
+
+
 class WebhookEndpoint(TenantModel):
     """An address of a tenant's that is told of events, signed with its secret (Standard Webhooks).
 
@@ -33,8 +40,9 @@ class WebhookEndpoint(TenantModel):
     description = models.CharField(max_length=255, blank=True, default="")
     # Empty: everything.
     event_types = models.JSONField(default=list, blank=True)
-    # Events of the same key arrive one after the other, in their order; a failing one holds those after it up.
+    # Events of the same key (or all) arrive one after the other, in their order; a failing one holds up those after it.
     ordered = models.BooleanField(default=False)
+    ordered_by = models.CharField(max_length=16, choices=OrderedBy, default=OrderedBy.KEY)
     # A further header with ``sha256=`` and the HMAC of the body, for older receivers; empty: none.
     legacy_header = models.CharField(max_length=64, blank=True, default="")
     # The one of ``/api/v1/projects/me/webhook``.
@@ -126,6 +134,9 @@ class WebhookDelivery(TenantModel):
                 fields=["endpoint", "key", "id"],
                 name="webhook_delivery_order",
                 condition=models.Q(status__in=UNFINISHED),
+            ),
+            models.Index(
+                fields=["endpoint", "id"], name="webhook_delivery_first", condition=models.Q(status__in=UNFINISHED)
             ),
             models.Index(fields=["tenant", "-id"], name="webhook_delivery_list"),
             models.Index(fields=["endpoint", "-id"], name="webhook_delivery_of"),

@@ -22,7 +22,7 @@ from notification_service.lib.encryption import key_ring
 from notification_service.lib.ids import new_id
 from notifications.webhooks.client import Answer
 from notifications.webhooks.health import cancel_waiting, is_half_open, report
-from notifications.webhooks.models import DeliveryStatus, WebhookEndpoint
+from notifications.webhooks.models import DeliveryStatus, OrderedBy, WebhookEndpoint
 
 #: A lease outlives the call by this much, in seconds: time to write down what came of it.
 _GRACE: Final = 30
@@ -62,6 +62,10 @@ WHERE id = ANY (ARRAY(
             SELECT FROM webhook_delivery AS earlier
             WHERE earlier.endpoint_id = d.endpoint_id AND earlier.key = d.key AND earlier.id < d.id
                 AND earlier.status IN ('pending', 'sending')))
+        AND (NOT %(one_by_one)s OR d.id = (
+            SELECT first.id FROM webhook_delivery AS first
+            WHERE first.endpoint_id = %(endpoint)s AND first.status IN ('pending', 'sending')
+            ORDER BY first.id LIMIT 1))
     ORDER BY d.id LIMIT greatest(0, least(%(limit)s, %(most)s - (
         SELECT count(*) FROM webhook_delivery AS w
         WHERE w.endpoint_id = %(endpoint)s AND w.status = 'sending' AND w.due_at > now())))
@@ -124,7 +128,8 @@ def _claim(endpoint: WebhookEndpoint, limit: int) -> list[Call]:
         "token": token,
         "lease": settings.WEBHOOK_TIMEOUT_SECONDS + _GRACE,
         "endpoint": endpoint.id,
-        "ordered": endpoint.ordered,
+        "ordered": endpoint.ordered and endpoint.ordered_by == OrderedBy.KEY,
+        "one_by_one": endpoint.ordered and endpoint.ordered_by == OrderedBy.ENDPOINT,
         "limit": limit,
         "most": most,
     }

@@ -44,7 +44,7 @@ MAX_OVERLAP_HOURS: Final = 7 * 24
 LOST: Final = (DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
 _FINAL: Final = (DeliveryStatus.DELIVERED, *LOST)
 _HEADER: Final = re.compile(r"X-[A-Za-z0-9-]{1,60}")
-_CHANGEABLE: Final = ("url", "description", "event_types", "ordered", "legacy_header", "enabled")
+_CHANGEABLE: Final = ("url", "description", "event_types", "ordered", "ordered_by", "legacy_header", "enabled")
 
 
 @dataclass(frozen=True, slots=True)
