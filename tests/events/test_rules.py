@@ -372,6 +372,7 @@ def test_a_trial_tells_all_and_sends_nothing(sender: Persona, people: Callable[.
         ({"condition": "amount >"}, "condition"),
         ({"channels": ["pigeon"]}, "channels"),
         ({"templates": {"email": {"subject": "{{"}}}, "templates.email.subject"),
+        ({"templates": {"inapp": {"title": "{% if a %}b{% endif %}", "body": "c"}}}, "templates.inapp.title"),
         ({"targets": {"everybody": True}}, "targets.everybody"),
         ({"targets": {"where": {"shoe_size": 9}}}, "targets.where.shoe_size"),
         ({"targets": {"addresses": {"pigeon": ["x"]}}}, "targets.addresses.pigeon"),

@@ -140,6 +140,10 @@ def _check_words(prefix: str, keys: list[str], templates: dict[str, dict[str, An
                 known_channels.get(key).prepare(words)
             except ContentError as error:
                 _refuse(f"{prefix}templates.{key}.{error.field}", error.message)
+            for name, text in words.items():
+                if isinstance(text, str) and (at := text.find("{%")) >= 0:
+                    message = f"Has a tag at character {at + 1}: words of a rule have {{{{placeholders}}}} alone. "
+                    _refuse(f"{prefix}templates.{key}.{name}", message + "Make a template, and name its key here.")
 
 
 def _check_channel(where: str, key: str) -> None:
