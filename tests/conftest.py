@@ -35,13 +35,12 @@ class Persona:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of whole running programs (those with an xdist group) get a second try, which the summary shows.
+    """Every test gets a second try, which the summary shows.
 
-    They wait for other processes on machines that others use too; a fault of ours fails twice.
+    They wait for servers, sockets and processes on machines that others use too; a fault of ours fails twice.
     """
     for item in items:
-        if item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+        item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.providers.base import FailureReason, SendResult
 from notifications.recipients.suppressions import category_of
 from notifications.records import hooks, queue
+from notifications.records.grace import workers_need_time
 from notifications.records.models import NotificationRecord
 from notifications.records.outcomes import Outcome
 from notifications.records.queue import Claimed
@@ -41,6 +42,8 @@ def take_back_lost() -> int:
     """
     with platform_scope("whose workers were lost"):
         tenants = queue.tenants_with_lost()
+    if workers_need_time():
+        return 0
     count = 0
     for tenant_id in tenants:
         try:
