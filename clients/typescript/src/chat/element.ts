@@ -1,6 +1,5 @@
 import { Api, ChatClient, type TokenSource } from "../client/index.js";
-import { applyStyles } from "../ui/dom.js";
-import theme from "../ui/theme.css";
+import { applyStyles, theme } from "../ui/dom.js";
 import css from "./chat.css";
 import { ListView } from "./list.js";
 import { arrange, h, ICONS, notice, setAttribute, setText, type Context } from "./parts.js";

@@ -197,12 +197,14 @@ const pt: ChatTexts = {
 
 /** Texts and formats of chat in one language. */
 export class ChatLocale extends Locale<ChatTexts> {
+  readonly #moment: Intl.DateTimeFormat;
   readonly #time: Intl.DateTimeFormat;
   readonly #day: Intl.DateTimeFormat;
   readonly #short: Intl.DateTimeFormat;
 
   constructor(tag: string, own: Partial<ChatTexts> = {}) {
     super(tag, { en, de, "pt-br": pt }, own);
+    this.#moment = new Intl.DateTimeFormat(this.tag, { dateStyle: "full", timeStyle: "short" });
     this.#time = new Intl.DateTimeFormat(this.tag, { timeStyle: "short" });
     this.#day = new Intl.DateTimeFormat(this.tag, { weekday: "long", day: "numeric", month: "long" });
     this.#short = new Intl.DateTimeFormat(this.tag, { day: "numeric", month: "short" });
@@ -211,6 +213,11 @@ export class ChatLocale extends Locale<ChatTexts> {
   /** A text about somebody or something. */
   about(name: keyof ChatTexts, who: string): string {
     return this.text(name).replace("{name}", () => who);
+  }
+
+  /** Day and time in full. */
+  moment(moment: Date): string {
+    return this.#moment.format(moment);
   }
 
   time(moment: string): string {

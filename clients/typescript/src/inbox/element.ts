@@ -1,18 +1,19 @@
 import type { TokenSource } from "../client/api.js";
-import { Inbox, type View } from "../client/inbox.js";
+import { Inbox } from "../client/inbox.js";
 import { NotificationClient, type StatusEvent } from "../client/notifications.js";
-import type { Action, Message, MessageFrame } from "../client/types.js";
-import { applyStyles } from "../ui/dom.js";
+import type { MessageFrame } from "../client/types.js";
+import { applyStyles, theme } from "../ui/dom.js";
+import { later, whenIdle } from "../ui/later.js";
 import { Locale } from "../ui/locale.js";
-import theme from "../ui/theme.css";
 import css from "./inbox.css";
 import { Popover } from "./panel.js";
 import { Sounds, listenForGesture, onMuteElsewhere, storeMute, storedMute } from "./sound.js";
-import { LANGUAGES, type InboxTexts } from "./texts.js";
+import { languagesFor, type InboxTexts } from "./texts.js";
 import { InboxView } from "./view.js";
 
-/** The clock of “3 minutes ago”, and how long a connection may be gone before it is worth a word. Milliseconds. */
-const TICK = 30_000;
+const contentsModule = later(() => import("./contents.js"));
+
+/** How long a connection may be gone before it is worth a word. Milliseconds. */
 const PATIENCE = 3_000;
 
 /** Where there is no DOM the module can still be loaded: nothing is defined then. */
@@ -32,6 +33,9 @@ export class NotificationInbox extends Base {
   #popover: Popover | undefined;
   #sounds: Sounds | undefined;
   #muted: boolean | undefined;
+  #hasAllStyles = false;
+  /** Grows whenever we begin anew, so that what was on its way before is recognised. */
+  #run = 0;
   #ends: (() => void)[] = [];
   #patience: unknown;
 
@@ -124,54 +128,62 @@ export class NotificationInbox extends Base {
   }
 
   #end(): void {
+    this.#run++;
     for (const end of this.#ends.splice(0)) end();
     this.#endPatience();
     this.#popover?.close();
     this.#inbox?.end();
-    this.#view?.element.remove();
+    this.#view?.end();
     this.#inbox = this.#view = this.#popover = undefined;
   }
 
-  /** Build everything anew: another client, another language. */
+  /** Build everything anew: another client, another language. Nothing is shown in a language that is not wanted. */
   #restart(): void {
     if (!this.isConnected || !this.shadowRoot) return;
     this.#end();
+    const run = this.#run;
     const client = this.#clientInUse();
-    const locale = new Locale<InboxTexts>(this.#language(), LANGUAGES, this.#texts);
+    const tag = this.#language();
+    const build = (languages: Awaited<ReturnType<typeof languagesFor>>): void => {
+      if (run === this.#run) this.#build(client, new Locale<InboxTexts>(tag, languages, this.#texts));
+    };
+    const languages = languagesFor(tag);
+    if (languages instanceof Promise) void languages.then(build);
+    else build(languages);
+  }
+
+  #build(client: NotificationClient | undefined, locale: Locale<InboxTexts>): void {
     const inbox = client && new Inbox(client, { pageSize: Number(this.getAttribute("page-size")) || 20 });
     const view = new InboxView(locale, {
       toggle: () => (this.open = !this.open),
       close: () => (this.open = false),
-      mute: () => (this.muted = !this.muted),
-      show: (name: View) => {
-        inbox?.show(name);
-        view.list.restart();
-      },
-      markAllRead: () => void inbox?.markAllRead(),
-      reconnect: () => client?.start(),
-      loadMore: () => inbox?.loadMore(),
-      retry: () => (inbox?.state.messages.length ? inbox.loadMore() : inbox?.reload()),
-      open: (message) => this.#chose(message),
-      act: (message, action) => this.#acted(message, action),
-      setRead: (message, read) => void inbox?.setRead(message, read),
-      setArchived: (message, archived) => {
-        void inbox?.setArchived(message, archived);
-        if (archived) view.offerUndo(locale.text("archivedNow"), () => void inbox?.setArchived(message, false));
-      },
+      loadContents: () => void this.#fill(view, locale, inbox),
     });
     this.#view = view;
     this.#inbox = inbox;
-    this.shadowRoot.append(view.element);
+    this.shadowRoot?.append(view.element);
     this.#popover = new Popover(view.panel, view.bell, (byKeyboard) => {
       this.open = false;
       if (byKeyboard) view.bell.focus();
     });
     view.showMuted(this.muted);
-    if (client && inbox) this.#follow(client, inbox, view, locale);
+    if (client && inbox) this.#follow(client, inbox, view);
     if (this.open) this.#showOpen(true);
+    else whenIdle(() => void this.#fill(view, locale, inbox));
   }
 
-  #follow(client: NotificationClient, inbox: Inbox, view: InboxView, locale: Locale<InboxTexts>): void {
+  /** Fill the panel, or say in it that this did not work. */
+  async #fill(view: InboxView, locale: Locale<InboxTexts>, inbox: Inbox | undefined): Promise<void> {
+    const loaded = await contentsModule().catch(() => undefined);
+    if (view !== this.#view || view.isFilled || !this.shadowRoot) return;
+    if (!loaded) return view.showPending("error");
+    if (!this.#hasAllStyles) applyStyles(this.shadowRoot, loaded.Contents.css);
+    this.#hasAllStyles = true;
+    const host = { toggleMute: () => (this.muted = !this.muted), tell: this.#tell.bind(this) };
+    view.fill(new loaded.Contents(locale, host, inbox));
+  }
+
+  #follow(client: NotificationClient, inbox: Inbox, view: InboxView): void {
     this.#sounds = new Sounds((name) => client.sound(name));
     let isDrawing = false;
     const draw = (): void => {
@@ -182,12 +194,10 @@ export class NotificationInbox extends Base {
         if (this.#inbox === inbox) view.show(inbox.state);
       });
     };
-    const clock = setInterval(() => view.list.tick(), TICK);
     this.#ends = [
-      () => clearInterval(clock),
       onMuteElsewhere(() => ((this.#muted = undefined), view.showMuted(this.muted))),
       inbox.on("change", draw),
-      inbox.on("failed", () => view.say(locale.text("notSaved"))),
+      inbox.on("failed", () => view.say("notSaved")),
       client.on("status", (event) => this.#statusIs(event)),
       client.on("unread", (unread) => this.#tell("notification-unread", { unread })),
       client.on("message", (message) => this.#arrived(message)),
@@ -218,8 +228,7 @@ export class NotificationInbox extends Base {
     if (open) {
       this.#inbox?.open();
       popover.open();
-      view.list.tick();
-      view.list.focus();
+      view.focus();
     } else {
       const hadFocus = this.shadowRoot?.activeElement;
       popover.close();
@@ -233,11 +242,11 @@ export class NotificationInbox extends Base {
     const { status } = event;
     const view = this.#view;
     if (status === "connecting" || status === "waiting") {
-      this.#patience ??= setTimeout(() => view?.showStatus(navigator.onLine ? "reconnecting" : "offline"), PATIENCE);
+      this.#patience ??= setTimeout(() => view?.showTrouble(navigator.onLine ? "reconnecting" : "offline"), PATIENCE);
       return;
     }
     this.#endPatience();
-    view?.showStatus(status === "refused" || status === "unauthenticated" ? status : "");
+    view?.showTrouble(status === "refused" || status === "unauthenticated" ? status : "");
   }
 
   #endPatience(): void {
@@ -253,16 +262,6 @@ export class NotificationInbox extends Base {
     void this.#sounds?.play(message.id, message.sound).then((played) => {
       if (played) this.#tell("notification-sound", { id: message.id, sound: message.sound });
     });
-  }
-
-  #chose(message: Message): boolean {
-    void this.#inbox?.setRead(message);
-    return this.#tell("notification-open", message);
-  }
-
-  #acted(message: Message, action: Action): boolean {
-    void this.#inbox?.setRead(message);
-    return this.#tell("notification-action", { message, action });
   }
 
   /** Dispatch an event. False if somebody has prevented what would follow. */

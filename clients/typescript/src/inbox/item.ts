@@ -1,8 +1,11 @@
 import type { Action, Message } from "../client/index.js";
-import { h, icon, safeImage, safeLink, setAttribute } from "../ui/dom.js";
+import { h, icon, safeImage, safeLink } from "../ui/dom.js";
 import type { Locale } from "../ui/locale.js";
-import { ALERT, ARCHIVE, ARROW_UP, BELL, CHECK, DOT, INBOX } from "./icons.js";
+import { ALERT, ARCHIVE, ARROW_UP, CHECK, DOT, INBOX } from "./contents-icons.js";
+import { BELL } from "./icons.js";
+import { label } from "./parts.js";
 import type { InboxTexts } from "./texts.js";
+import type { Times } from "./times.js";
 
 /** What an item asks for. */
 export interface ItemVerbs {
@@ -27,11 +30,11 @@ export interface Item {
 
 const MARKS: Record<string, string> = { high: ARROW_UP, urgent: ALERT };
 
-export function makeItem(message: Message, locale: Locale<InboxTexts>, verbs: ItemVerbs): Item {
+export function makeItem(message: Message, locale: Locale<InboxTexts>, times: Times, verbs: ItemVerbs): Item {
   let shown = message;
   const text = locale.text.bind(locale);
   const created = new Date(message.created_at);
-  const time = h("time", { class: "time", part: "item-time", datetime: message.created_at, title: locale.moment(created) });
+  const time = h("time", { class: "time", part: "item-time", datetime: message.created_at, title: times.moment(created) });
   const toggleRead = tool("item-read", () => verbs.setRead(shown, !shown.read_at));
   const toggleArchived = tool("item-archive", () => verbs.setArchived(shown, !shown.archived_at));
   const [titleId, bodyId] = [`title-${message.id}`, `body-${message.id}`];
@@ -107,7 +110,7 @@ export function makeItem(message: Message, locale: Locale<InboxTexts>, verbs: It
       return true;
     },
     tick() {
-      time.textContent = locale.ago(created);
+      time.textContent = times.ago(created);
     },
     setCurrent(isCurrent) {
       element.tabIndex = isCurrent ? 0 : -1;
@@ -132,14 +135,6 @@ function picture(message: Message): HTMLElement {
 
 function tool(part: string, onclick: () => void): HTMLButtonElement {
   return h("button", { class: "tool", part, type: "button", onclick });
-}
-
-/** Give a button of one icon its name and its icon. */
-export function label(button: HTMLElement, name: string, path: string): void {
-  if (button.title === name) return;
-  button.title = name;
-  setAttribute(button, "aria-label", name);
-  button.replaceChildren(icon(path));
 }
 
 /** What an item is built of; all else it can change in place. */

@@ -1,9 +1,12 @@
 import type { InboxState, Message } from "../client/index.js";
 import { h, icon, setAttribute } from "../ui/dom.js";
 import type { Locale } from "../ui/locale.js";
-import { ARCHIVE, BELL, CHECKS, CLOUD_OFF } from "./icons.js";
+import { ARCHIVE, CHECKS } from "./contents-icons.js";
+import { BELL } from "./icons.js";
 import { makeItem, type Item, type ItemVerbs } from "./item.js";
+import { errorNotice, loadingNotice, retryButton } from "./parts.js";
 import type { InboxTexts } from "./texts.js";
+import { Times } from "./times.js";
 
 export interface ListVerbs extends ItemVerbs {
   loadMore(): void;
@@ -12,7 +15,6 @@ export interface ListVerbs extends ItemVerbs {
 
 const SIGNS = { all: CHECKS, unread: BELL, archived: ARCHIVE };
 const EMPTY = { all: "emptyAll", unread: "emptyUnread", archived: "emptyArchived" } as const;
-const SKELETONS = 4;
 
 /** The scrolling part: messages, or what stands there when there are none. */
 export class List {
@@ -20,6 +22,7 @@ export class List {
   readonly #feed: HTMLElement;
   readonly #notice: HTMLElement;
   readonly #more: HTMLElement;
+  readonly #times: Times;
   readonly #items = new Map<string, Item>();
   readonly #observer: IntersectionObserver | undefined;
   #current: string | undefined;
@@ -29,6 +32,7 @@ export class List {
     private readonly locale: Locale<InboxTexts>,
     private readonly verbs: ListVerbs,
   ) {
+    this.#times = new Times(locale.tag);
     this.#feed = h("div", { role: "feed", class: "feed", part: "list", "aria-label": locale.text("title") });
     this.#notice = h("div", { class: "notice" });
     this.#more = h("div", { class: "more" });
@@ -97,7 +101,7 @@ export class List {
       if (!item?.update(message)) {
         item?.element.remove();
         if (before === item?.element) before = this.#feed.children[position] ?? null;
-        item = makeItem(message, this.locale, this.verbs);
+        item = makeItem(message, this.locale, this.#times, this.verbs);
         item.setCurrent(false);
         if (!isFirst && position === 0) arrive(item.element);
         this.#items.set(message.id, item);
@@ -156,20 +160,9 @@ export class List {
     this.#noticeShown = notice;
     const text = this.locale.text.bind(this.locale);
     if (notice === "loading") {
-      const row = (): HTMLElement => h("div", { class: "skeleton", part: "skeleton" }, h("i"), h("b"), h("u"));
-      const rows = Array.from({ length: SKELETONS }, row);
-      this.#notice.replaceChildren(h("p", { class: "only-heard", role: "status" }, text("loading")), ...rows);
+      this.#notice.replaceChildren(...loadingNotice(this.locale));
     } else if (notice === "error") {
-      this.#notice.replaceChildren(
-        h(
-          "div",
-          { class: "state", part: "error", role: "alert" },
-          h("div", { class: "sign" }, icon(CLOUD_OFF)),
-          h("p", { class: "state-title" }, text("error")),
-          h("p", { class: "state-hint" }, text("errorHint")),
-          this.#retryButton(),
-        ),
-      );
+      this.#notice.replaceChildren(errorNotice(this.locale, () => this.verbs.retry()));
     } else if (notice) {
       const name = EMPTY[view];
       this.#notice.replaceChildren(
@@ -191,12 +184,8 @@ export class List {
     const wanted = hasFailed ? "retry" : "spinner";
     if (this.#more.dataset["shows"] === wanted) return;
     this.#more.dataset["shows"] = wanted;
-    this.#more.replaceChildren(hasFailed ? this.#retryButton() : h("span", { class: "spinner", part: "spinner" }));
-  }
-
-  #retryButton(): HTMLElement {
-    const attributes = { class: "action", part: "retry", type: "button", onclick: () => this.verbs.retry() };
-    return h("button", attributes, this.locale.text("retry"));
+    const spinner = h("span", { class: "spinner", part: "spinner" });
+    this.#more.replaceChildren(hasFailed ? retryButton(this.locale, () => this.verbs.retry()) : spinner);
   }
 
   #observe(): void {

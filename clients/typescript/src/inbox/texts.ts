@@ -1,118 +1,40 @@
-/** What the inbox says. `{count}` becomes the number; texts with one have forms by plural category. */
-const en = {
+import { later } from "../ui/later.js";
+import { nearestLanguage } from "../ui/locale.js";
+import type { english as englishOfContents } from "./contents-texts.js";
+
+/** What the inbox says at once. `{count}` becomes the number; texts with one have forms by plural category. */
+const english = {
   title: "Notifications",
   bell: { one: "Notifications, {count} unread", other: "Notifications, {count} unread" },
-  all: "All",
-  unread: "Unread",
-  archived: "Archived",
-  markAllRead: "Mark all as read",
-  mute: "Mute sounds",
-  unmute: "Unmute sounds",
   close: "Close",
-  markRead: "Mark as read",
-  markUnread: "Mark as unread",
-  archive: "Archive",
-  unarchive: "Move to inbox",
-  archivedNow: "Archived",
-  undo: "Undo",
-  open: "Open",
-  high: "High priority",
-  urgent: "Urgent",
-  isUnread: "Unread",
   isNew: "New notification",
-  emptyAll: "You’re all caught up",
-  emptyAllHint: "New notifications appear here the moment they are sent.",
-  emptyUnread: "Nothing unread",
-  emptyUnreadHint: "You have read everything there is.",
-  emptyArchived: "The archive is empty",
-  emptyArchivedHint: "What you archive is kept here.",
   loading: "Loading notifications",
   error: "Notifications could not be loaded",
   errorHint: "Check your connection and try again.",
   retry: "Try again",
-  notSaved: "That could not be saved.",
-  offline: "You’re offline. Showing what is known.",
-  reconnecting: "Reconnecting…",
-  refused: "Live updates are not available.",
-  unauthenticated: "Your session has ended. Please sign in again.",
 };
 
-export type InboxTexts = { [Name in keyof typeof en]: string | Partial<Record<Intl.LDMLPluralRule, string>> };
+type Name = keyof typeof english | keyof typeof englishOfContents;
+export type InboxTexts = Record<Name, string | Partial<Record<Intl.LDMLPluralRule, string>>>;
 
-const de: InboxTexts = {
-  title: "Mitteilungen",
-  bell: { other: "Mitteilungen, {count} ungelesen" },
-  all: "Alle",
-  unread: "Ungelesen",
-  archived: "Archiv",
-  markAllRead: "Alle als gelesen markieren",
-  mute: "Töne ausschalten",
-  unmute: "Töne einschalten",
-  close: "Schließen",
-  markRead: "Als gelesen markieren",
-  markUnread: "Als ungelesen markieren",
-  archive: "Archivieren",
-  unarchive: "Zurück in den Eingang",
-  archivedNow: "Archiviert",
-  undo: "Rückgängig",
-  open: "Öffnen",
-  high: "Wichtig",
-  urgent: "Dringend",
-  isUnread: "Ungelesen",
-  isNew: "Neue Mitteilung",
-  emptyAll: "Alles erledigt",
-  emptyAllHint: "Neue Mitteilungen erscheinen hier sofort.",
-  emptyUnread: "Nichts Ungelesenes",
-  emptyUnreadHint: "Sie haben alles gelesen.",
-  emptyArchived: "Das Archiv ist leer",
-  emptyArchivedHint: "Was Sie archivieren, liegt hier.",
-  loading: "Mitteilungen werden geladen",
-  error: "Mitteilungen konnten nicht geladen werden",
-  errorHint: "Prüfen Sie die Verbindung und versuchen Sie es noch einmal.",
-  retry: "Noch einmal versuchen",
-  notSaved: "Das konnte nicht gespeichert werden.",
-  offline: "Sie sind offline. Zu sehen ist, was bekannt ist.",
-  reconnecting: "Verbindung wird wiederhergestellt …",
-  refused: "Sofortige Mitteilungen sind nicht verfügbar.",
-  unauthenticated: "Ihre Sitzung ist beendet. Bitte melden Sie sich neu an.",
+/** Files of their own, so that nobody loads what nobody reads. */
+const OTHERS: Record<string, () => Promise<{ texts: InboxTexts }>> = {
+  de: later(() => import("./languages/de.js")),
+  "pt-br": later(() => import("./languages/pt-br.js")),
 };
 
-const ptBr: InboxTexts = {
-  title: "Notificações",
-  bell: { one: "Notificações, {count} não lida", other: "Notificações, {count} não lidas" },
-  all: "Todas",
-  unread: "Não lidas",
-  archived: "Arquivadas",
-  markAllRead: "Marcar todas como lidas",
-  mute: "Desativar sons",
-  unmute: "Ativar sons",
-  close: "Fechar",
-  markRead: "Marcar como lida",
-  markUnread: "Marcar como não lida",
-  archive: "Arquivar",
-  unarchive: "Mover para a caixa de entrada",
-  archivedNow: "Arquivada",
-  undo: "Desfazer",
-  open: "Abrir",
-  high: "Importante",
-  urgent: "Urgente",
-  isUnread: "Não lida",
-  isNew: "Nova notificação",
-  emptyAll: "Tudo em dia",
-  emptyAllHint: "Novas notificações aparecem aqui na hora.",
-  emptyUnread: "Nada por ler",
-  emptyUnreadHint: "Você leu tudo.",
-  emptyArchived: "O arquivo está vazio",
-  emptyArchivedHint: "O que você arquivar fica aqui.",
-  loading: "Carregando notificações",
-  error: "Não foi possível carregar as notificações",
-  errorHint: "Verifique a conexão e tente de novo.",
-  retry: "Tentar de novo",
-  notSaved: "Não foi possível salvar.",
-  offline: "Você está sem conexão. Isto é o que já se sabe.",
-  reconnecting: "Reconectando…",
-  refused: "Atualizações ao vivo não estão disponíveis.",
-  unauthenticated: "Sua sessão terminou. Entre de novo.",
-};
+const loaded: Record<string, Partial<InboxTexts>> & { en: Partial<InboxTexts> } = { en: english };
 
-export const LANGUAGES = { en: en as InboxTexts, de, "pt-br": ptBr };
+/** The languages that are there by now, with the one that suits a tag; a promise if it has to be loaded first. */
+export function languagesFor(tag: string): typeof loaded | Promise<typeof loaded> {
+  const name = nearestLanguage(tag, ["en", ...Object.keys(OTHERS)]);
+  const load = OTHERS[name];
+  if (!load || loaded[name]) return loaded;
+  return load().then(
+    ({ texts }) => {
+      loaded[name] = texts;
+      return loaded;
+    },
+    () => loaded, // English is better than nothing; whoever asks again tries again
+  );
+}

@@ -1,3 +1,5 @@
+export { default as theme } from "./theme.css";
+
 export type Child = Node | string | null | undefined | false;
 
 type Value = string | number | boolean | null | undefined | ((event: never) => void);
@@ -41,13 +43,13 @@ export function icon(path: string): SVGSVGElement {
   return svg;
 }
 
-/** Give a shadow root its styles; without a style element where browsers can, for strict content security policies. */
+/** Give a shadow root more styles; without a style element where browsers can, for strict content security policies. */
 export function applyStyles(root: ShadowRoot, ...sheets: string[]): void {
   const css = sheets.join("\n");
   if ("adoptedStyleSheets" in Document.prototype) {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
-    root.adoptedStyleSheets = [sheet];
+    root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
   } else {
     root.append(Object.assign(document.createElement("style"), { textContent: css }));
   }

@@ -78,6 +78,8 @@ export declare class ChatLocale extends Locale<ChatTexts> {
     constructor(tag: string, own?: Partial<ChatTexts>);
     /** A text about somebody or something. */
     about(name: keyof ChatTexts, who: string): string;
+    /** Day and time in full. */
+    moment(moment: Date): string;
     time(moment: string): string;
     /** “Today”, “Yesterday”, “Friday 20 November”. */
     day(moment: string): string;

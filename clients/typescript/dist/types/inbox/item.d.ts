@@ -1,6 +1,7 @@
 import type { Action, Message } from "../client/index.js";
 import type { Locale } from "../ui/locale.js";
 import type { InboxTexts } from "./texts.js";
+import type { Times } from "./times.js";
 /** What an item asks for. */
 export interface ItemVerbs {
     /** Somebody chose the message. False: its link shall not be followed. */
@@ -20,6 +21,4 @@ export interface Item {
     /** Whether it is the one that the keyboard is at; only its buttons are reached by the tab key. */
     setCurrent(isCurrent: boolean): void;
 }
-export declare function makeItem(message: Message, locale: Locale<InboxTexts>, verbs: ItemVerbs): Item;
-/** Give a button of one icon its name and its icon. */
-export declare function label(button: HTMLElement, name: string, path: string): void;
+export declare function makeItem(message: Message, locale: Locale<InboxTexts>, times: Times, verbs: ItemVerbs): Item;

@@ -1,50 +1,23 @@
-/** What the inbox says. `{count}` becomes the number; texts with one have forms by plural category. */
-declare const en: {
+import type { english as englishOfContents } from "./contents-texts.js";
+/** What the inbox says at once. `{count}` becomes the number; texts with one have forms by plural category. */
+declare const english: {
     title: string;
     bell: {
         one: string;
         other: string;
     };
-    all: string;
-    unread: string;
-    archived: string;
-    markAllRead: string;
-    mute: string;
-    unmute: string;
     close: string;
-    markRead: string;
-    markUnread: string;
-    archive: string;
-    unarchive: string;
-    archivedNow: string;
-    undo: string;
-    open: string;
-    high: string;
-    urgent: string;
-    isUnread: string;
     isNew: string;
-    emptyAll: string;
-    emptyAllHint: string;
-    emptyUnread: string;
-    emptyUnreadHint: string;
-    emptyArchived: string;
-    emptyArchivedHint: string;
     loading: string;
     error: string;
     errorHint: string;
     retry: string;
-    notSaved: string;
-    offline: string;
-    reconnecting: string;
-    refused: string;
-    unauthenticated: string;
 };
-export type InboxTexts = {
-    [Name in keyof typeof en]: string | Partial<Record<Intl.LDMLPluralRule, string>>;
+type Name = keyof typeof english | keyof typeof englishOfContents;
+export type InboxTexts = Record<Name, string | Partial<Record<Intl.LDMLPluralRule, string>>>;
+declare const loaded: Record<string, Partial<InboxTexts>> & {
+    en: Partial<InboxTexts>;
 };
-export declare const LANGUAGES: {
-    en: InboxTexts;
-    de: InboxTexts;
-    "pt-br": InboxTexts;
-};
+/** The languages that are there by now, with the one that suits a tag; a promise if it has to be loaded first. */
+export declare function languagesFor(tag: string): typeof loaded | Promise<typeof loaded>;
 export {};

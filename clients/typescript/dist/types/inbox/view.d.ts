@@ -1,17 +1,14 @@
-import type { InboxState, Message, View } from "../client/index.js";
+import type { InboxState, Message } from "../client/index.js";
 import type { Locale } from "../ui/locale.js";
-import { List, type ListVerbs } from "./list.js";
+import type { Contents, Trouble } from "./contents.js";
 import type { InboxTexts } from "./texts.js";
-export interface ViewVerbs extends ListVerbs {
+export interface ViewVerbs {
     toggle(): void;
     close(): void;
-    mute(): void;
-    show(view: View): void;
-    markAllRead(): void;
-    reconnect(): void;
+    /** The contents are wanted now. `fill` or `showPending("error")` follows. */
+    loadContents(): void;
 }
-type Trouble = "" | "offline" | "reconnecting" | "refused" | "unauthenticated";
-/** What the inbox looks like: the bell, and the panel with everything in it. */
+/** What the inbox looks like at once: the bell, and a panel with a heading. The panel's contents come later. */
 export declare class InboxView {
     #private;
     private readonly locale;
@@ -19,18 +16,22 @@ export declare class InboxView {
     readonly element: HTMLElement;
     readonly bell: HTMLButtonElement;
     readonly panel: HTMLElement;
-    readonly list: List;
     constructor(locale: Locale<InboxTexts>, verbs: ViewVerbs);
+    get isFilled(): boolean;
+    /** Fill the panel. Who waits in it for its contents is led to them. */
+    fill(contents: Contents): void;
+    /** Show that the contents are on their way, or that they could not be loaded. */
+    showPending(notice: "loading" | "error"): void;
+    end(): void;
     show(state: InboxState): void;
     showOpen(open: boolean): void;
+    /** Put the focus into the open panel: on a message, if they are there. */
+    focus(): void;
     showMuted(muted: boolean): void;
     /** Say what is wrong with the connection; nothing if all is well. */
-    showStatus(trouble: Trouble): void;
+    showTrouble(trouble: Trouble): void;
+    /** Say something for a moment to who has the panel open. */
+    say(name: keyof InboxTexts): void;
     /** Tell those who can not see it, and ring the bell for those who can. */
     announce(message: Message): void;
-    /** Say something for a moment. */
-    say(words: string, ...more: Node[]): void;
-    /** Say something that can be undone. */
-    offerUndo(words: string, undo: () => void): void;
 }
-export {};

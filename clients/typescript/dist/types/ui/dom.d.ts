@@ -1,3 +1,4 @@
+export { default as theme } from "./theme.css";
 export type Child = Node | string | null | undefined | false;
 type Value = string | number | boolean | null | undefined | ((event: never) => void);
 /**
@@ -10,7 +11,7 @@ export declare function h<Tag extends keyof HTMLElementTagNameMap>(tag: Tag, att
 export declare function setAttribute(element: Element, name: string, value: Exclude<Value, (event: never) => void>): void;
 /** A drawing of 24 × 24 in the colour of its text, hidden from screen readers. `path` is SVG path data. */
 export declare function icon(path: string): SVGSVGElement;
-/** Give a shadow root its styles; without a style element where browsers can, for strict content security policies. */
+/** Give a shadow root more styles; without a style element where browsers can, for strict content security policies. */
 export declare function applyStyles(root: ShadowRoot, ...sheets: string[]): void;
 /**
  * The address if a link may lead there, else undefined. `javascript:` and `data:` addresses would run what somebody
@@ -19,4 +20,3 @@ export declare function applyStyles(root: ShadowRoot, ...sheets: string[]): void
 export declare function safeLink(address: unknown, schemes?: string[]): string | undefined;
 /** The address if a picture may come from there. */
 export declare function safeImage(address: unknown): string | undefined;
-export {};

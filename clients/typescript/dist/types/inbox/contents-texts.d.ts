@@ -1,0 +1,30 @@
+/** What the panel's contents say. */
+export declare const english: {
+    all: string;
+    unread: string;
+    archived: string;
+    markAllRead: string;
+    mute: string;
+    unmute: string;
+    markRead: string;
+    markUnread: string;
+    archive: string;
+    unarchive: string;
+    archivedNow: string;
+    undo: string;
+    open: string;
+    high: string;
+    urgent: string;
+    isUnread: string;
+    emptyAll: string;
+    emptyAllHint: string;
+    emptyUnread: string;
+    emptyUnreadHint: string;
+    emptyArchived: string;
+    emptyArchivedHint: string;
+    notSaved: string;
+    offline: string;
+    reconnecting: string;
+    refused: string;
+    unauthenticated: string;
+};

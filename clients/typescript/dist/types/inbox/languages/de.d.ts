@@ -1,0 +1,2 @@
+import type { InboxTexts } from "../texts.js";
+export declare const texts: InboxTexts;
