@@ -8,14 +8,14 @@ stamp=node_modules/.installed
 wanted=$(cksum <package-lock.json)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing clients/typescript/package-lock.json …"
-    npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+    npm ci --no-audit --no-fund --ignore-scripts --loglevel=error --fetch-timeout=60000
     echo "$wanted" >"$stamp"
 fi
 
 case ${1:-} in
 check)
-    npm run --silent types
-    npm test --silent
+    node build.mjs --types
+    node build.mjs --test
     node build.mjs --check
     ;;
 build) node build.mjs ;;
