@@ -39,6 +39,8 @@ TURN = 2.0
 #: Outcomes are written after this many, or this long (seconds), whichever comes first: the window in which a crash
 #: makes us send again what was sent.
 FLUSH_ROWS, FLUSH_SECONDS = 250, 0.05
+#: How often a process that drains looks for what dead ones of its machine have left, in seconds; well within a lease.
+RECOVER_SECONDS = 1.0
 #: Full chunks of one lane of one tenant that may be on their way at the same time, in one process.
 _CHUNKS_UNDER_WAY = 2
 #: Pause between tries while the database is away, and for how long we go on trying, both in seconds. It may be long:
@@ -62,6 +64,7 @@ class Engine:
         self._database = ThreadPoolExecutor(max_workers=4, thread_name_prefix="engine-db")
         self._providers: dict[str, Provider[Any]] = {}
         self._under_way: dict[tuple[UUID, str], dict[asyncio.Task[None], int]] = defaultdict(dict)
+        self._recovers_at = 0.0
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
     def drain(self, tenant_id: UUID, lane: str, *, slot: int = 0, patience: float | None = None) -> int:
@@ -79,7 +82,9 @@ class Engine:
         self._database.shutdown(wait=False, cancel_futures=True)
 
     async def _drain(self, tenant_id: UUID, lane: str, slot: int, patience: float | None) -> int:
-        await self._in_thread(journal.recover)
+        if time.monotonic() >= self._recovers_at:
+            self._recovers_at = time.monotonic() + RECOVER_SECONDS
+            await self._in_thread(journal.recover)
         ends, claimed, released = time.monotonic() + TURN, 0, False
         under_way = self._under_way[tenant_id, lane]
         while True:

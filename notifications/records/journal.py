@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,28 +80,27 @@ def recover() -> int:
     Never raises.
     """
     ended = 0
-    for path in _left_behind():
-        with path.open("rb") as file:
-            try:
+    for path in _files():
+        try:
+            with path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue  # its worker lives
-            try:
                 tenant_id, _, token = path.name.partition("-")
                 ended += _apply(UUID(tenant_id), UUID(token), file.read().splitlines())
                 path.unlink(missing_ok=True)
-            except Exception:  # a listener may raise what it likes; whoever comes next tries again
-                log.exception("journal_not_applied")
+        except (BlockingIOError, FileNotFoundError):
+            continue  # its worker lives, or has just committed it
+        except Exception:  # a listener may raise what it likes; whoever comes next tries again
+            log.exception("journal_not_applied")
     if ended:
         log.warning("journal_applied", count=ended)
     return ended
 
 
-def _left_behind() -> Iterator[Path]:
-    with suppress(OSError):
-        for path in Path(settings.JOURNAL_DIR).iterdir():
-            if path.exists():
-                yield path
+def _files() -> list[Path]:
+    try:
+        return list(Path(settings.JOURNAL_DIR).iterdir())
+    except OSError:  # nobody has written one yet
+        return []
 
 
 def _apply(tenant_id: UUID, token: UUID, lines: Sequence[bytes]) -> int:

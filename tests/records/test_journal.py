@@ -118,3 +118,9 @@ def test_nothing_stays_behind_when_all_goes_well(admin: Persona, posted: Post, e
     posted()
     assert engine.drain(admin.tenant_id, "normal") == 1
     assert list(directory.iterdir()) == []
+
+
+def test_what_goes_while_one_looks_is_passed_over(directory: Path) -> None:
+    directory.mkdir()
+    (directory / f"{new_id().hex}-{new_id().hex}").symlink_to(directory / "committed meanwhile")
+    assert journal.recover() == 0
