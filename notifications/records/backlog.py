@@ -12,22 +12,14 @@ from django.utils import timezone
 
 from notification_service.lib.ids import id_time
 from notification_service.lib.scope import platform_scope
+from notifications.records.queue import WITH_LANES
 from notifications.records.states import WAITING_SQL, Lane
 
 #: Counting one tenant's lane stops here: whoever asks wants to know that it is many.
 COUNT_LIMIT: Final = 100_000
 
-# A loose index scan over (tenant, lane), then one look at the head of each: no row is read twice, and few at all.
-_BACKLOG: Final = f"""
-WITH RECURSIVE lanes AS (
-    (SELECT tenant_id, lane FROM notification_record WHERE status IN ({WAITING_SQL}) ORDER BY tenant_id, lane LIMIT 1)
-    UNION ALL
-    SELECT next.* FROM lanes, LATERAL (
-        SELECT r.tenant_id, r.lane FROM notification_record AS r
-        WHERE r.status IN ({WAITING_SQL}) AND (r.tenant_id, r.lane) > (lanes.tenant_id, lanes.lane)
-        ORDER BY r.tenant_id, r.lane LIMIT 1
-    ) AS next
-)
+# One look at the head of each lane: no row is read twice, and few at all.
+_BACKLOG: Final = f"""{WITH_LANES}
 SELECT lanes.lane, sum(counted.due), extract(epoch FROM now() - min(oldest.due_at))
 FROM lanes, LATERAL (
     SELECT r.due_at FROM notification_record AS r

@@ -33,6 +33,7 @@ from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord, RecordEvent
 from notifications.records.preferred import DIGEST_OF, UNGATHERED, can_be_gathered
+from notifications.records.queue import WITH_LANES
 from notifications.records.states import EDITABLE, WAITING_SQL, Lane, Status
 from notifications.records.wake import wake_after_commit
 from notifications.records.words import UNSUBSCRIBE, fill_in
@@ -63,17 +64,8 @@ _SPACES: Final = re.compile(r"\s+")
 
 _READY: Final = f"""r.status IN ({WAITING_SQL}) AND r.due_at > now() AND r.due_at <= now() + %(ahead)s
     AND r.attempt_count = 0 AND r.provider_response = ANY (%(marks)s)"""
-# A loose index scan, as that of the lanes that have something due; the limit keeps the planner to a look at each.
-_TENANTS: Final = f"""
-WITH RECURSIVE lanes AS (
-    (SELECT tenant_id, lane FROM notification_record WHERE status IN ({WAITING_SQL}) ORDER BY tenant_id, lane LIMIT 1)
-    UNION ALL
-    SELECT next.* FROM lanes, LATERAL (
-        SELECT r.tenant_id, r.lane FROM notification_record AS r
-        WHERE r.status IN ({WAITING_SQL}) AND (r.tenant_id, r.lane) > (lanes.tenant_id, lanes.lane)
-        ORDER BY r.tenant_id, r.lane LIMIT 1
-    ) AS next
-)
+# The limit keeps the planner to one look at each lane.
+_TENANTS: Final = f"""{WITH_LANES}
 SELECT DISTINCT tenant_id FROM lanes, LATERAL (
     SELECT FROM notification_record AS r
     WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND {_READY} LIMIT 1

@@ -167,8 +167,9 @@ def take_back(tenant_id: UUID, *, limit: int = 5000) -> list[tuple[UUID, str]]:
     return [(record_id, status) for record_id, status, _ in lost]
 
 
-# A loose index scan: one step per (tenant, lane) that waits, however many rows each has.
-_DUE_LANES = f"""
+#: A statement's beginning: ``lanes``, every (tenant, lane) in which something waits. A loose index scan: one step for
+#: each of them, however many rows it has.
+WITH_LANES = f"""
 WITH RECURSIVE lanes AS (
     (SELECT tenant_id, lane FROM notification_record WHERE status IN ({WAITING_SQL}) ORDER BY tenant_id, lane LIMIT 1)
     UNION ALL
@@ -178,6 +179,8 @@ WITH RECURSIVE lanes AS (
         ORDER BY r.tenant_id, r.lane LIMIT 1
     ) AS next
 )
+"""
+_DUE_LANES = f"""{WITH_LANES}
 SELECT tenant_id, lane FROM lanes WHERE EXISTS (
     SELECT FROM notification_record AS r
     WHERE r.tenant_id = lanes.tenant_id AND r.lane = lanes.lane AND r.status IN ({WAITING_SQL}) AND r.due_at <= now()

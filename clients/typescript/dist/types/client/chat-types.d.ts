@@ -1,4 +1,4 @@
-/** Shapes of chat, as REST and the socket show them (docs/asyncapi-chat.yaml). */
+/** Shapes of chat, as REST and the socket show them (docs/asyncapi.yaml). */
 export type Presence = "online" | "away" | "busy" | "offline";
 export type MessageType = "text" | "emoji" | "file" | "image" | "system";
 export interface ChatFile {
