@@ -11,12 +11,10 @@ was read in the last ten seconds.
 from __future__ import annotations
 
 import re
-import time
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import inf
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from uuid import UUID
@@ -68,8 +66,6 @@ _kept: dict[str, _Kept] = {}
 #: Active values and their labels, by type.
 ByType = Mapping[str, Mapping[str, str]]
 _remembered: Final[Remembered[ByType]] = Remembered("lookups", _SECONDS)
-#: By tenant: what was read last, and when.
-_seen: dict[UUID, tuple[float, ByType]] = {}
 
 
 def kept_elsewhere(type_: str, *, place: str, values: Callable[[], list[Value]]) -> None:
@@ -150,14 +146,12 @@ def known(type_: str) -> Mapping[str, str]:
 
 def is_known(tenant_id: UUID, type_: str, value: Any) -> bool:
     """Whether a value was active a moment ago, without asking anybody: for doors that must not wait."""
-    read_at, found = _seen.get(tenant_id, (-inf, {}))
-    is_fresh = time.monotonic() - read_at <= _SECONDS
-    return is_fresh and isinstance(value, str) and value in found.get(type_, {})
+    found = _remembered.peek(tenant_id)
+    return found is not None and isinstance(value, str) and value in found.get(type_, {})
 
 
 def changed(tenant_id: UUID) -> None:
     """Say that a tenant's values change in this transaction."""
-    _seen.pop(tenant_id, None)
     _remembered.change(tenant_id)
 
 
@@ -165,7 +159,6 @@ def _read() -> ByType:
     by_type: dict[str, dict[str, str]] = {}
     for each in values():
         by_type.setdefault(each.type, {})[each.value] = each.label
-    _seen[current_tenant_id()] = time.monotonic(), by_type
     return by_type
 
 
