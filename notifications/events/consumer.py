@@ -236,7 +236,9 @@ def _store_together(messages: Sequence[Received]) -> Counter[str]:
     by_tenant: dict[UUID, list[_Pair]] = {}
     for message in messages:
         try:
-            tenant_id, new = understood(message.value(), source=place_of(message)[0], id=_id_of(message))
+            place = place_of(message)
+            id_ = place_id(*place, message.timestamp()[1])
+            tenant_id, new = understood(message.value(), source=place[0], id=id_)
         except ServiceError as error:
             tenant = error.tenant_id if isinstance(error, BadPayload) else None
             letters.append(_letter(message, error.error_code, error.message, tenant))
