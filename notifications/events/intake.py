@@ -189,9 +189,11 @@ def _insert(events: Sequence[Happening], now: datetime) -> list[bool]:
     ((written,),) = fetch_bound(_INSERT, values)
     if written is None:
         return [True] * len(events)
-    ids = set(written)
-    # Twice in one batch: the second is none of the written ones, though it may have their id.
-    return [event.id in ids and not ids.discard(event.id) for event in events]
+    fresh, left = [], set(written)
+    for event in events:
+        fresh.append(event.id in left)
+        left.discard(event.id)  # twice in one batch: the second is none of the written ones
+    return fresh
 
 
 def _hex(value: object) -> str:

@@ -123,12 +123,19 @@ def _first(body: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def check_storable(parts: Mapping[str, Any]) -> None:
-    """Raise ``InvalidInput`` for JSON that the database can not hold: null characters, halves of characters, depth."""
+    """Raise ``InvalidInput`` for JSON that the database can not hold, or that is more than one event may say.
+
+    Null characters, halves of characters, depth, and length: the same as of a message of Kafka, for all parts together.
+    """
+    room = MAX_BYTES
     for name, value in parts.items():
         try:
             dumped = orjson.dumps(value)
         except TypeError:
             raise _wrong(name, "Has a character that is not valid Unicode, or is nested too deeply.") from None
+        room -= len(dumped)
+        if room < 0:
+            raise _wrong(name, f"Makes the event longer than {MAX_BYTES} bytes.")
         if _NULL.search(dumped):
             raise _wrong(name, "Null characters are not allowed.")
         if _depth(value) > _MAX_DEPTH:
@@ -177,9 +184,10 @@ def _moment(value: Any) -> datetime | None:
         if type(value) is not str and isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, tz=UTC)
         moment = datetime.fromisoformat(str(value))
+        # An hour before the year 1, or after 9999, could be stored, and never be read again.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         raise _wrong("timestamp", "Must be a time in ISO 8601, or seconds since 1970.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _wrong(name: str, message: str) -> InvalidInput:

@@ -75,6 +75,15 @@ def test_both_shapes_become_messages(sender: Persona, kafka: Kafka) -> None:
     assert {record.event_id for record in records(sender)} == {reward.id, task.id}
 
 
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 1e300, "yesterday"])
+def test_times_that_could_not_be_read_again_are_not_stored(sender: Persona, kafka: Kafka, timestamp: Any) -> None:
+    kafka.publish(structured(sender, timestamp=timestamp), structured(sender, event_id="good"), partition=0)
+    kafka.drain(kafka.consumer(), 2)
+    assert [(letter.code, letter.reason[:10]) for letter in letters()] == [("invalid", "timestamp:")]
+    (listed,) = sender.client.get("/api/v1/events").json()["results"]
+    assert listed["clientEventId"] == "good"
+
+
 def test_offsets_are_committed_after_the_rows(sender: Persona, kafka: Kafka) -> None:
     kafka.publish(*(flat(sender, n) for n in range(5)), partition=0)
     reader = kafka.consumer()

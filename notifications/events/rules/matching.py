@@ -96,7 +96,7 @@ def by_rules(rules: Sequence[ActiveRule], event: Happening, person: Person, ways
         if (rule.valid_from and now < rule.valid_from) or (rule.valid_until and now >= rule.valid_until):
             continue
         scope = scope if scope is not None else scope_of(event)
-        verdict = judge(rule.condition.program, scope)
+        verdict = judge(rule.condition, scope)
         if not verdict.holds:
             why = verdict.error or "The condition does not hold."
             found.append(Reaction(rule.name, matched=False, why=why, rule_id=rule.id))
@@ -186,7 +186,7 @@ def _filled(text: str, context: Mapping[str, Any]) -> str:
     """Fill placeholders in; what has no value is left empty."""
     if not text:
         return ""
-    compiled = compile_text(text, "key")
+    compiled = compile_text(_literal(text), "key")
     values = dict.fromkeys(compiled.placeholders, "")
     for part in compiled.placeholders:
         value: Any = context
