@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import TopicPartition
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from pytest_django import Settings
 
@@ -341,3 +343,16 @@ def test_a_large_batch_is_written_side_by_side_each_event_once(
     assert kafka.drain(kafka.consumer(), 320) == 320
     assert (len(events(sender)), len(events(stranger)), len(records(sender))) == (160, 160, 160)
     assert lag.counts() == {"new": 320}
+
+
+@pytest.mark.skipif(not os.environ.get("KAFKA_SASL_MECHANISM"), reason="needs a broker that asks for a login")
+def test_who_is_refused_ends_and_says_so(kafka: Kafka, settings: Settings) -> None:
+    settings.KAFKA_SASL_PASSWORD = "wrong"
+    with pytest.raises(CommandError, match=r"Kafka refuses: .*_AUTHENTICATION"):
+        call_command("consume_events")
+
+
+def test_a_configuration_that_can_not_be_is_no_traceback(kafka: Kafka, settings: Settings) -> None:
+    settings.KAFKA_SECURITY_PROTOCOL, settings.KAFKA_SSL_CA = "SSL", "/nowhere/ca.pem"
+    with pytest.raises(CommandError, match=r"Kafka refuses: .*ssl\.ca\.location"):
+        call_command("consume_events")
