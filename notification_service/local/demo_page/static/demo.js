@@ -62,7 +62,8 @@ function seat(person, index, tenantId) {
   const chat = new ChatClient({ api, tenantId });
   $("h2", half).textContent = person.name;
   $("h2", half).id = `person-${index}`;
-  half.setAttribute("aria-labelledby", `person-${index}`);
+  $(".who p", half).id = `role-${index}`;
+  half.setAttribute("aria-labelledby", `person-${index} role-${index}`);
   $(".who p", half).textContent = person.role === "hr" ? "Human resources" : "Applicant";
   $(".avatar", half).textContent = person.name.split(" ").map((word) => word[0]).join("");
   const connection = $(".connection", half);
