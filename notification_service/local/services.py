@@ -77,7 +77,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
             *celery,
             *arguments,
             needs=("seed", "sandbox"),
-            ready=lambda: worker_answers(environment["REDIS_URL"], name),
+            ready=lambda: worker_answers(environment["REDIS_URL"], f"local@{name}"),
             nice=BULK_NICE if queues == "bulk" else 0,
             linger=_POOL_LINGERS,
         )
@@ -141,12 +141,12 @@ def accepts(port: int) -> bool:
         return False
 
 
-def worker_answers(redis_url: str, name: str) -> bool:
-    """Return whether a Celery worker of this installation answers a ping through the broker."""
+def worker_answers(redis_url: str, hostname: str) -> bool:
+    """Return whether a Celery worker answers a ping through the broker."""
     options = {"socket_timeout": 2, "socket_connect_timeout": 2}
     with Celery(broker=redis_url, set_as_current=False, broker_transport_options=options) as app:
         try:
-            pongs = app.control.ping(destination=[f"local@{name}"], timeout=0.5, limit=1)
+            pongs = app.control.ping(destination=[hostname], timeout=0.5, limit=1)
         except (OSError, KombuError):  # no broker
             return False
     return bool(pongs)
