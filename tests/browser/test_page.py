@@ -7,7 +7,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from tests.browser.accessibility import faults, settle
 from tests.browser.conftest import (
@@ -78,6 +78,51 @@ def test_a_phone_shows_everything(make_desk: Callable[..., Desk], service: Runni
     screenshot(page, "phone-chat")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert faults(page) == []
+
+
+def test_a_narrow_phone_reaches_every_view(make_desk: Callable[..., Desk], service: RunningService) -> None:
+    page = make_desk(viewport={"width": 320, "height": 640}, is_mobile=True, has_touch=True).open()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320, "nothing sticks out"
+    ring(service, UMA, "Donaudampfschifffahrtsgesellschaftskapitän" * 4, body="Fourth floor.", actions=ACTIONS)
+    expect(count(uma(page))).to_have_text("1")
+    bell(uma(page)).tap()
+    expect(items(uma(page))).to_be_in_viewport()
+    for tab in uma(page).get_by_role("tab").all():
+        expect(tab).to_be_in_viewport(ratio=1)
+    title, tools = items(uma(page)).locator(".item-title"), items(uma(page)).locator(".item-tools")
+    assert box(title)["height"] < 80, "a long title is cut"
+    assert box(tools)["y"] > box(items(uma(page)).locator(".actions"))["y"], "tools cover no words"
+    settle(page)
+    screenshot(page, "phone-narrow")
+    assert faults(page) == []
+
+
+def test_it_can_be_read_from_right_to_left(desk: Desk, service: RunningService) -> None:
+    page = desk.open()
+    page.evaluate("document.documentElement.dir = 'rtl'")
+    ring(service, UMA, "مقابلة يوم الخميس", body="الطابق الرابع، غرفة آدا.", actions=ACTIONS)
+    expect(count(uma(page))).to_have_text("1")
+    bell(uma(page)).click()
+    message = items(uma(page), "مقابلة")
+    message.hover()
+    mark, tools = box(message.locator(".item-mark")), box(message.locator(".item-tools"))
+    assert tools["x"] + tools["width"] < mark["x"], "what stands at the end stands at the left"
+    tabs = uma(page).get_by_role("tab")
+    tabs.first.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(tabs.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(tabs.first).to_be_focused()
+    settle(page)
+    screenshot(page, "right-to-left")
+    assert faults(page) == []
+
+
+def box(element: Locator) -> FloatRect:
+    """Where an element stands."""
+    found = element.bounding_box()
+    assert found is not None
+    return found
 
 
 def test_everything_can_be_done_by_keyboard(desk: Desk, service: RunningService) -> None:

@@ -35,11 +35,11 @@ export class Conversations {
   }
 
   /** The direct conversation with somebody, made if there is none. Throws `ApiError`. */
-  async direct(userId: string): Promise<string> {
+  async direct(userId: string): Promise<Conversation> {
     const body = { kind: "direct", user_ids: [userId] };
     const made = await this.#api.request<Conversation>("POST", `${CHAT}/conversations/`, { body });
     this.put(made);
-    return made.id;
+    return made;
   }
 
   put(conversation: Conversation): void {

@@ -167,7 +167,8 @@ export class ChatClient extends Emitter<ChatEvents> {
 
   /** The direct conversation with somebody, made if there is none. Throws `ApiError`. */
   async direct(userId: string): Promise<string> {
-    const id = await this.#conversations.direct(userId);
+    const { id, participants } = await this.#conversations.direct(userId);
+    this.#people.know(id, participants);
     await this.#listen(id);
     return id;
   }

@@ -103,9 +103,10 @@ async function start() {
   const [sender, receiver] = seats;
   wire(seats);
   say(`${sender.person.name} sends; choose for whom.`);
-  for (const [one, other] of [[sender, receiver], [receiver, sender]]) {
+  const show = async (one, other) => {
     one.window.conversation = await one.chat.direct(other.person.user_id);
-  }
+  };
+  await Promise.all([show(sender, receiver), show(receiver, sender)]);
 }
 
 function wire(seats) {

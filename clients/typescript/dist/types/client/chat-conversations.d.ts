@@ -13,7 +13,7 @@ export declare class Conversations {
     /** Load one anew. Throws `ApiError`. */
     fetch(id: string): Promise<Conversation>;
     /** The direct conversation with somebody, made if there is none. Throws `ApiError`. */
-    direct(userId: string): Promise<string>;
+    direct(userId: string): Promise<Conversation>;
     put(conversation: Conversation): void;
     remove(id: string): void;
     /** Something new was said, by us if `isOwn`. False if it was known, or its conversation is not. */
