@@ -50,7 +50,7 @@ export function makeItem(message: Message, locale: Locale<InboxTexts>, times: Ti
   const archive = tool("item-archive", "", DOT, () => verbs.toggleArchived(shown));
   const snooze = tool("item-snooze", text("snooze"), CLOCK, () => verbs.snooze(shown, snooze));
   const remove = tool("item-delete", text("delete"), BIN, () => verbs.delete(shown, remove));
-  for (const button of [snooze, remove]) button.ariaHasPopup = "menu";
+  for (const button of [snooze, remove]) Object.assign(button, { ariaHasPopup: "menu", ariaExpanded: "false" });
 
   const element = part(
     "article",

@@ -31,6 +31,7 @@ export function makeMenu(): Menu {
   let opener: HTMLElement | undefined;
   // Browsers lead the focus back from a popover, but not from one over another.
   const onbeforetoggle = ({ newState }: ToggleEvent): void => {
+    opener?.setAttribute("aria-expanded", `${newState === "open"}`);
     if (newState === "closed" && element.matches(":focus-within")) opener?.focus({ preventScroll: true });
   };
   const element = part("div", "menu", { popover: "auto", role: "menu", onkeydown, onbeforetoggle });
