@@ -114,7 +114,7 @@ def change_endpoint(caller: Caller, endpoint_id: UUID, **changes: Any) -> Webhoo
     before, was_enabled = _facts(endpoint), endpoint.enabled
     _apply(endpoint, changes)
     if endpoint.enabled and not was_enabled:
-        _forgive(endpoint)
+        health.forgive(endpoint)
     elif was_enabled and not endpoint.enabled:
         endpoint.disabled_reason = DisabledReason.MANUAL
         health.cancel_waiting(endpoint)
@@ -280,7 +280,15 @@ def forget_old(before: datetime, *, at_once: int = 10_000) -> int:
 
 def _again(rows: QuerySet[WebhookDelivery]) -> int:
     now = timezone.now()
-    return rows.update(status=DeliveryStatus.PENDING, attempts=0, due_at=now, replayed_at=now, error="")
+    return rows.update(
+        status=DeliveryStatus.PENDING,
+        attempts=0,
+        failing_since=None,
+        not_before=None,
+        due_at=now,
+        replayed_at=now,
+        error="",
+    )
 
 
 def _must_be_enabled(endpoint: WebhookEndpoint) -> None:
@@ -363,12 +371,6 @@ def _locked(endpoint_id: UUID) -> WebhookEndpoint:
     if found is None:
         raise NotFound
     return found
-
-
-def _forgive(endpoint: WebhookEndpoint) -> None:
-    endpoint.disabled_reason = DisabledReason.NONE
-    endpoint.failures = endpoint.opened = 0
-    endpoint.paused_until = endpoint.failing_since = None
 
 
 def _facts(endpoint: WebhookEndpoint) -> dict[str, Any]:
