@@ -190,7 +190,7 @@ class UserDetail(TenantView):
 
 @extend_schema(tags=["users"])
 class UserApprove(TenantView):
-    """Approve somebody who is pending."""
+    """Approve somebody who is pending or unverified."""
 
     permissions = Permission.USERS_MANAGE
 
