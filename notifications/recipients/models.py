@@ -16,8 +16,9 @@ MAX_ADDRESS: Final = 2048
 
 
 class RecipientStatus(models.TextChoices):
-    """``approved`` and ``active`` people receive; ``pending`` and ``unverified`` ones wait for approval, ``disabled`` ones
-    get nothing.
+    """``approved`` and ``active`` people receive.
+
+    ``pending`` and ``unverified`` ones wait for approval, ``disabled`` ones get nothing.
     """
 
     PENDING = "pending", "Pending"

@@ -96,7 +96,7 @@ def people_by_user_id(user_ids: Iterable[str]) -> dict[str, Person]:
 
 
 def barred_among(user_ids: Collection[str]) -> set[str]:
-    """Return the ids of people who are known and may not be written to: pending or disabled. Needs tenant scope."""
+    """Return the ids of people who are known and may not be written to, such as pending ones. Needs tenant scope."""
     if not user_ids:
         return set()
     rows = Recipient.objects.filter(by_user_id(user_ids), deleted_at=None).exclude(status__in=RECEIVING)

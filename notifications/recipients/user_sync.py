@@ -100,7 +100,7 @@ def sync_users(caller: Caller, *, users: Sequence[Any], delete_missing: bool = F
     """Store people by their external id: new ones are created, known ones changed in the fields that were given.
 
     With ``delete_missing`` everybody who has an external id and is not named is deleted, and their emails are free for
-    those who are. What is wrong with one person stops nobody else. One statement per thousand. Needs the tenant's scope.
+    those who are. What is wrong with one person stops nobody else. One statement per thousand. Needs tenant scope.
     """
     tenant_id = caller.required_tenant_id()
     report = SyncReport()

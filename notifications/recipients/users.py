@@ -88,7 +88,7 @@ def get_user(user_pk: UUID, *, lock: bool = False) -> Recipient:
 
 
 def approve_user(caller: Caller, user_pk: UUID) -> Recipient:
-    """Let a person receive who is pending or unverified; who may already stays as they are. Raises ``NotFound``, ``Conflict``."""
+    """Let who is pending or unverified receive; who may already stays as they are. ``NotFound``, ``Conflict``."""
     row = get_user(user_pk, lock=True)
     if row.status == RecipientStatus.DISABLED:
         raise Conflict(

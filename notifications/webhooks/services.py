@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -19,12 +17,11 @@ from notification_service.lib.encryption import key_ring
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.ids import id_floor, new_id
 from notification_service.lib.masking import mask
-from notification_service.lib.net import NetworkPolicy
+from notification_service.lib.net import NetworkPolicy, check_url
 from notification_service.lib.scope import current_tenant_id
 from notifications.webhooks import health, publishing
 from notifications.webhooks.event_types import EVENT_TYPES, TEST_TYPE
 from notifications.webhooks.models import (
-    MAX_URL,
     DeliveryStatus,
     DisabledReason,
     WebhookDelivery,
@@ -313,31 +310,11 @@ def _apply(endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> None:
 
 
 def _check_url(url: str) -> None:
-    """Refuse what can never be called; what a name resolves to is judged at each connection."""
     policy = NetworkPolicy.parse(settings.OUTBOUND_ALLOWED_NETWORKS)
     try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if (
-        not good
-        or len(url) > MAX_URL
-        or not url.isascii()
-        or not url.isprintable()
-        or " " in url
-        or "@" in parts.netloc
-        or parts.fragment
-    ):
-        _refuse("url", "Enter an address such as https://example.com/webhooks, without user name or fragment.")
-    if parts.scheme == "http" and not policy.allowed_networks:
-        _refuse("url", "Must begin with https://.")
-    try:
-        address = ipaddress.ip_address(parts.hostname or "")
-    except ValueError:
-        return
-    if not policy.permits(address):
-        _refuse("url", "This address is not public.")
+        check_url(url, policy, example="https://example.com/webhooks")
+    except ValueError as error:
+        _refuse("url", str(error))
 
 
 def _refuse(field: str, message: str) -> None:
