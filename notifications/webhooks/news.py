@@ -82,7 +82,7 @@ def _of_outcome(outcome: Outcome, now: datetime) -> News:
 
 def _of_receipt(receipt: Receipt, facts: Mapping[str, Any]) -> News:
     at, kind = receipt.occurred_at, _OF_STATE[receipt.state]
-    more = {f"{kind.partition('.')[2]}At": at}
+    more: dict[str, Any] = {f"{kind.partition('.')[2]}At": at}
     if kind in (_FAILED, "notification.bounced"):
         more["failureReason"] = str(receipt.payload.get("reason") or "provider_error")
     return _news(receipt.tenant_id, kind, facts, more, at)
