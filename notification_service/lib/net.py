@@ -64,18 +64,23 @@ class NetworkPolicy:
         )
 
 
+def http_parts(url: str) -> SplitResult | None:
+    """Return the parts of an HTTP(S) address with a host, all in printable ASCII; None of anything else."""
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if complete and url.isascii() and url.isprintable() and " " not in url else None
+
+
 def check_url(url: str, policy: NetworkPolicy, *, example: str) -> SplitResult:
     """Return the parts of an address that a tenant supplied. Raises ``ValueError`` in words if it can not be called.
 
     What a name resolves to, and how an address may be spelled otherwise, is judged at each connection.
     """
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    plain = url.isascii() and url.isprintable() and " " not in url
-    if not good or not plain or "@" in parts.netloc or parts.fragment:
+    parts = http_parts(url)
+    if parts is None or "@" in parts.netloc or parts.fragment:
         raise ValueError(f"Enter an address such as {example}, without user name or fragment.")
     if parts.scheme == "http" and not policy.allowed_networks:
         raise ValueError("Must begin with https://.")
