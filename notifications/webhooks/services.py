@@ -195,12 +195,19 @@ def get_default() -> WebhookEndpoint:
 
 
 def set_default(caller: Caller, *, secret: str = "", **fields: Any) -> Made:
-    """Make or change the project's webhook; a ``secret`` replaces the one it has, at once."""
+    """Make or replace the project's webhook: what is not given is as in a new one.
+
+    But its secret stays, unless ``secret`` replaces it, at once.
+    """
     found = WebhookEndpoint.objects.filter(is_default=True).first()
     if found is None:
         return create_endpoint(caller, secret=secret, is_default=True, **fields)
-    endpoint = change_endpoint(caller, found.id, **{"enabled": True, **fields})
+    endpoint = change_endpoint(caller, found.id, **{**_defaults(), **fields})
     return rotate_secret(caller, endpoint.id, secret=secret, overlap_hours=0) if secret else Made(endpoint)
+
+
+def _defaults() -> dict[str, Any]:
+    return {name: WebhookEndpoint._meta.get_field(name).get_default() for name in _CHANGEABLE if name != "url"}
 
 
 # --- Deliveries ---------------------------------------------------------------------------------------------------
