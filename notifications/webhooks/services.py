@@ -202,12 +202,8 @@ def set_default(caller: Caller, *, secret: str = "", **fields: Any) -> Made:
     found = WebhookEndpoint.objects.filter(is_default=True).first()
     if found is None:
         return create_endpoint(caller, secret=secret, is_default=True, **fields)
-    endpoint = change_endpoint(caller, found.id, **{**_defaults(), **fields})
+    endpoint = change_endpoint(caller, found.id, **{**_facts(WebhookEndpoint()), **fields})
     return rotate_secret(caller, endpoint.id, secret=secret, overlap_hours=0) if secret else Made(endpoint)
-
-
-def _defaults() -> dict[str, Any]:
-    return {name: WebhookEndpoint._meta.get_field(name).get_default() for name in _CHANGEABLE if name != "url"}
 
 
 # --- Deliveries ---------------------------------------------------------------------------------------------------
