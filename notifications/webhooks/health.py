@@ -28,8 +28,8 @@ _PROBE_SECONDS: Final = 15
 _PROBE_AT_MOST: Final = 300
 _JITTER: Final = 0.2
 _MOST_BACKOFF: Final = 5
-#: If its probe waits for so long (longer than any ``Retry-After``), nothing was there to send: a failure before that says
-#: nothing of today.
+#: If its probe waits for so long, longer than any ``Retry-After``, nothing was there to send: a failure before that
+#: says nothing of today.
 _STALE: Final = timedelta(days=2)
 _GONE: Final = 410
 #: ``last_success_at`` is this exact.

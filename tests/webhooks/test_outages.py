@@ -100,6 +100,7 @@ def test_probes_use_up_no_attempt_and_retries_end_after_days(
     assert (row.status, row.response_status) == ("failed", 500)
     receiver.status = 200
     admin.client.post(f"/api/v1/webhooks/deliveries/{row.id}/replay")
+    time_passes(admin, minutes=6)
     deliver(endpoint)
     assert [row.status for row in deliveries(admin)] == ["delivered"]
 
