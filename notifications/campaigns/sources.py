@@ -91,6 +91,8 @@ LEFT JOIN notification_record AS n ON n.id = r.record_id
 WHERE r.campaign_id = %s AND r.id > %s AND (r.state <> 'rejected' OR r.reason = '') AND {condition}
 ORDER BY r.id LIMIT %s
 """
+#: How a filter names people (``find_people``).
+_NAMES: Final = ("user_ids", "external_user_ids", "roles", "emails", "where")
 _FIRST: Final = str(UUID(int=0))
 
 
@@ -148,7 +150,7 @@ def _read_people(source: Mapping[str, Any], position: Any, channel: str) -> Page
 
 
 def _filter(source: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: source[name] for name in ("user_ids", "roles", "emails", "where") if name in source}
+    return {name: source[name] for name in _NAMES if name in source}
 
 
 _READERS: Final[Mapping[str, Reader]] = {

@@ -16,6 +16,7 @@ from notifications.templates.models import MAX_SLUG, Kind, MessageTemplate, Mess
 from notifications.templates.preview import differences, preview
 from notifications.templates.services import NewTemplate
 from tenants.api.fields import JsonObject, SmallObject
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -160,13 +161,7 @@ class TemplateFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(Q(name__icontains=value) | Q(slug__icontains=value))
 
 
-_PERMISSIONS = {
-    "GET": Permission.TEMPLATES_READ,
-    "POST": Permission.TEMPLATES_MANAGE,
-    "PUT": Permission.TEMPLATES_MANAGE,
-    "PATCH": Permission.TEMPLATES_MANAGE,
-    "DELETE": Permission.TEMPLATES_MANAGE,
-}
+_PERMISSIONS = reading_and_writing(Permission.TEMPLATES_READ, Permission.TEMPLATES_MANAGE)
 
 
 @extend_schema(tags=["templates"])

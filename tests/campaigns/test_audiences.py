@@ -111,6 +111,10 @@ def test_people_are_found_by_a_filter(sender: Persona, monkeypatch: pytest.Monke
     act(sender, campaign_id, "launch")
     take_turns(sender, campaign_id)
     assert len(records(sender, campaign_id)) == 3
+    named = {"external_user_ids": ["crm-1"], "user_ids": [str(found[2].user_id)], "emails": ["PERSON4@example.com"]}
+    other = create(sender, recipients=..., recipient_filter=named)
+    take_turns(sender, other)
+    assert [row.user_id for row in rows(sender, other)] == ["crm-1", "crm-3", "crm-4"]
     answer = sender.client.post(CAMPAIGNS, draft(recipients=..., recipient_filter={"where": {"shoe": 42}}))
     assert answer.status_code == 400
     assert sender.client.post(CAMPAIGNS, draft(recipients=..., recipient_filter={})).status_code == 400

@@ -103,13 +103,16 @@ class FilterIn(serializers.Serializer[Any]):
     """Who is meant by any of the lists and fits all conditions; `{"where": {}}` is everybody."""
 
     user_ids = serializers.ListField(child=serializers.CharField(max_length=255), required=False, max_length=10_000)
+    external_user_ids = serializers.ListField(
+        child=serializers.CharField(max_length=255), required=False, max_length=10_000
+    )
     roles = serializers.ListField(child=serializers.CharField(max_length=255), required=False, max_length=100)
     emails = serializers.ListField(child=serializers.CharField(max_length=320), required=False, max_length=10_000)
     where = SmallObject(required=False, help_text='`{"locale": "de", "metadata.city": ["Cork", "Galway"]}`')
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs:
-            raise serializers.ValidationError("Name somebody: user_ids, roles, emails or where.")
+            raise serializers.ValidationError("Name somebody: user_ids, external_user_ids, roles, emails or where.")
         return attrs
 
 
