@@ -10,7 +10,7 @@ from uuid import UUID
 from notification_service.lib.errors import ContentInvalid, InvalidInput
 from notifications.channels.base import CompiledContent, ContentError
 from notifications.records.intake import channel_of
-from notifications.records.words import UNSUBSCRIBE
+from notifications.templates.building import UNSUBSCRIBE
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
 

@@ -239,7 +239,10 @@ def _words(given: Mapping[str, Any]) -> Words:
     for tag, content in (given["variants"] or {}).items():
         if not isinstance(content, Mapping):
             _refuse(f"variants.{tag}", "Must be a content.")
-        variants[_locale(tag, f"variants.{tag}")] = content
+        locale = _locale(tag, f"variants.{tag}")
+        if locale in variants:
+            _refuse(f"variants.{tag}", f"There is another variant for {locale}.")
+        variants[locale] = content
     locale = _locale(given["locale"], "locale") if given["locale"] else ""
     layout = given["layout"] or ""
     return Words(given["content"], variants, locale, tuple(read_declared(given["placeholders"])), layout)
