@@ -13,7 +13,7 @@ from django.utils import timezone
 from notification_service.lib.errors import Conflict, ContentInvalid, InvalidInput, NotFound
 from notifications.campaigns import sources, tallies
 from notifications.campaigns.models import Campaign, CampaignRecipient
-from notifications.campaigns.moves import get_locked, move, save
+from notifications.campaigns.moves import get_locked, move, save, wrong_status
 from notifications.campaigns.staging import Candidate, Checked, check, is_zone, stage
 from notifications.campaigns.states import EDITABLE, FINAL, CampaignStatus, Segment, Staging
 from notifications.campaigns.timing import first_moment
@@ -122,11 +122,7 @@ def delete_campaign(caller: Caller, campaign_id: UUID) -> None:
     """Forget a draft, or a campaign that is over, and its recipients. Raises ``NotFound``, ``Conflict``."""
     campaign = get_locked(campaign_id)
     if campaign.status != CampaignStatus.DRAFT and campaign.status not in FINAL:
-        raise Conflict(
-            f"A campaign that is {campaign.status} can not be deleted: cancel it first.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        raise wrong_status(campaign, f"A campaign that is {campaign.status} can not be deleted: cancel it first.")
     now = timezone.now()
     save(campaign, deleted_at=now, next_turn_at=now)
     wake_after_commit(campaign.tenant_id, campaign.id)
@@ -137,7 +133,9 @@ def launch(caller: Caller, campaign_id: UUID) -> Campaign:
     """Begin to send now; the words are pinned. Raises ``NotFound``, ``Conflict``, and as creating does."""
     campaign = get_locked(campaign_id)
     if campaign.status == CampaignStatus.PAUSED:
-        raise Conflict("A campaign that is paused is resumed.", code="wrong_status", errors={"status": ["Is paused."]})
+        raise wrong_status(campaign, "A campaign that is paused is resumed.")
+    if campaign.status not in EDITABLE:
+        raise wrong_status(campaign, f"A campaign that is {campaign.status} can not be launched.")
     _make_ready(campaign)
     campaign.scheduled_at = campaign.local_start = None
     move(campaign, CampaignStatus.SENDING)
@@ -153,11 +151,7 @@ def schedule(caller: Caller, campaign_id: UUID, at: datetime, *, in_recipient_ti
     """
     campaign = get_locked(campaign_id)
     if campaign.status not in EDITABLE:
-        raise Conflict(
-            f"A campaign that is {campaign.status} can not be scheduled.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        raise wrong_status(campaign, f"A campaign that is {campaign.status} can not be scheduled.")
     now = timezone.now()
     begins = first_moment(at) if in_recipient_timezone else at
     last = begins + timedelta(hours=26) if in_recipient_timezone else begins
@@ -183,11 +177,7 @@ def resume(caller: Caller, campaign_id: UUID) -> Campaign:
     """Go on where it was paused. Raises ``NotFound``, ``Conflict``."""
     campaign = get_locked(campaign_id)
     if campaign.status != CampaignStatus.PAUSED:
-        raise Conflict(
-            f"Only a paused campaign can be resumed; this one is {campaign.status}.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        raise wrong_status(campaign, f"Only a paused campaign can be resumed; this one is {campaign.status}.")
     move(campaign, CampaignStatus.SENDING if campaign.launched_at else CampaignStatus.SCHEDULED)
     audit.record(caller, "campaign.resumed", "campaign", campaign.id)
     return campaign
@@ -220,7 +210,8 @@ def send_test(
     campaign = get_campaign(campaign_id)
     words = words_of(campaign)
     if variant and variant not in words:
-        _refuse("variant", f"There is no variant {variant!r}; known: {', '.join(words)}.")
+        known = f"known: {', '.join(words)}" if campaign.variants else "this campaign has none"
+        _refuse("variant", f"There is no variant {variant!r}; {known}.")
     first = CampaignRecipient.objects.filter(campaign_id=campaign.id).order_by("id").first()
     said = words[variant or (variant_of(campaign, first.bucket) if first else next(iter(words)))]
     values = {**campaign.context, **(first.context if first else {}), **context}
@@ -255,11 +246,8 @@ def _moved(caller: Caller, campaign_id: UUID, target: CampaignStatus, action: st
 def _editable(campaign_id: UUID) -> Campaign:
     campaign = get_locked(campaign_id)
     if campaign.status not in EDITABLE:
-        raise Conflict(
-            f"Only a campaign that is a draft or scheduled can be changed; this one is {campaign.status}.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        message = f"Only a campaign that is a draft or scheduled can be changed; this one is {campaign.status}."
+        raise wrong_status(campaign, message)
     return campaign
 
 
