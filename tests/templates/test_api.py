@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -111,6 +112,29 @@ def test_who_may_only_send_can_read_and_not_write(tenant: Any, make_persona: Any
     assert customer.client.post(TEMPLATES, INVITE).status_code == 403
     hr = make_persona(tenant, "hr")
     assert hr.client.get(f"{TEMPLATES}{made['id']}/").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_who_write_at_the_same_moment_wait_for_each_other(admin: Persona, make: Make) -> None:
+    address = f"{TEMPLATES}{make(name='Together')['id']}/"
+
+    def change(number: int) -> tuple[int, Any]:
+        try:
+            answer = admin.client.patch(address, {"content": {"subject": f"{number} {{{{name}}}}"}})
+            return answer.status_code, answer.json().get("version")
+        finally:
+            connection.close()
+
+    def create(_: int) -> tuple[int, Any]:
+        try:
+            answer = admin.client.post(TEMPLATES, {**INVITE, "name": "Together"})
+            return answer.status_code, answer.json().get("slug")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(change, range(6))) == [(200, number) for number in range(2, 8)]
+        assert sorted(threads.map(create, range(6))) == [(201, f"together-{number}") for number in range(2, 8)]
 
 
 def test_every_change_of_words_is_a_version(admin: Persona, make: Make) -> None:
