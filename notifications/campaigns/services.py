@@ -28,6 +28,11 @@ from tenants.callers import Caller
 from tenants.models import Tenant
 
 _MAX_ERRORS: Final = 50
+#: Why somebody who is named by an id can not be written to.
+_NOT_REACHED: Final = {
+    "no_device": "No active device of this person is registered.",
+    "no_address": "No address of this person is known for this channel.",
+}
 #: How far ahead a campaign may be scheduled.
 _HORIZON: Final = timedelta(days=366)
 #: What a campaign is made of, and what may change until it sends.
@@ -276,7 +281,9 @@ def _stage_given(campaign: Campaign, recipients: Sequence[Candidate]) -> None:
     words, kind = words_of(campaign), InvalidInput
     for each in checked:
         where = f"recipients.{each.candidate.number}"
-        if each.problem:
+        if each.candidate.refused:
+            errors[f"{where}.user_id"] = [_NOT_REACHED[each.candidate.refused]]
+        elif each.problem:
             errors[f"{where}.recipient"] = [each.problem]
         elif not is_zone(each.candidate.timezone):
             errors[f"{where}.timezone"] = [f"{each.candidate.timezone!r} is not an IANA time zone."]
