@@ -22,7 +22,7 @@ from notifications.campaigns.models import Campaign
 from notifications.campaigns.moves import save
 from notifications.campaigns.staging import CHUNK, Candidate, check, stage
 from notifications.campaigns.states import Segment, Staging
-from notifications.recipients.people import addresses_of, find_people
+from notifications.recipients.people import addresses_of, check_where, find_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def check_source(source: Mapping[str, Any], channel: str) -> None:
         elif problem := _lost(job):
             _refuse("csv_job", problem)
     elif source["type"] == "filter":
-        find_people(**_filter(source), limit=1)
+        check_where(source.get("where", {}), "recipient_filter.where")
 
 
 # What a segment asks of the earlier campaign's row (r) and of its record (n).

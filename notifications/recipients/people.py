@@ -17,6 +17,8 @@ from notifications.recipients.services import PUSH, devices_of
 RECEIVING: Final = (RecipientStatus.ACTIVE, RecipientStatus.APPROVED)
 _FIELDS: Final = ("locale", "time_zone", "name", "email", "phone")
 _METADATA: Final = "metadata."
+#: Characters of a condition's name.
+_LONGEST: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ def find_people(
 def check_where(where: Mapping[str, Any], field: str = "where") -> None:
     """Raise ``InvalidInput`` for a condition of ``find_people`` that is unknown; ``field`` is the caller's word."""
     for name in where:
-        if name not in _FIELDS and (not name.startswith(_METADATA) or name == _METADATA):
-            message = f"Unknown condition {name!r}; known: {', '.join(_FIELDS)}, metadata.…"
-            raise InvalidInput(message, errors={f"{field}.{name}": [message]})
+        if name not in _FIELDS and (not name.startswith(_METADATA) or name == _METADATA or len(name) > _LONGEST):
+            message = f"Unknown condition {name[:64]!r}; known: {', '.join(_FIELDS)}, metadata.…"
+            raise InvalidInput(message, errors={f"{field}.{name[:64]}": [message]})
 
 
 def people_by_user_id(user_ids: Iterable[str]) -> dict[str, Person]:
