@@ -18,11 +18,12 @@ from notifications.campaigns.staging import Candidate, Checked, check, is_zone, 
 from notifications.campaigns.states import EDITABLE, FINAL, CampaignStatus, Segment, Staging
 from notifications.campaigns.timing import first_moment
 from notifications.campaigns.wake import wake_after_commit
-from notifications.campaigns.words import UNSUBSCRIBE, check_variants, pin, variant_of, words_of
+from notifications.campaigns.words import check_variants, pin, variant_of, words_of
 from notifications.credentials.services import require_credential
 from notifications.records.intake import NewRecord, accept_many, channel_of
 from notifications.records.models import NotificationRecord
 from notifications.templates import lookups
+from notifications.templates.building import UNSUBSCRIBE
 from tenants import audit, limits
 from tenants.callers import Caller
 from tenants.models import Tenant
@@ -220,7 +221,7 @@ def send_test(
     first = CampaignRecipient.objects.filter(campaign_id=campaign.id).order_by("id").first()
     said = words[variant or (variant_of(campaign, first.bucket) if first else next(iter(words)))]
     values = {**campaign.context, **(first.context if first else {}), **context}
-    if said.wants_unsubscribe_url:
+    if UNSUBSCRIBE in said.compiled.placeholders:
         values.setdefault(UNSUBSCRIBE, settings.PUBLIC_URL)  # nobody is unsubscribed by a test
     limits.admit(campaign.tenant_id, caller.mode, notifications=len(recipients))
     category = {"category": campaign.category} if campaign.category else {}

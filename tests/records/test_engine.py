@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -65,6 +67,31 @@ def test_values_are_escaped_and_start_no_header(
     assert "&lt;b&gt;Eve&lt;/b&gt;" in mail["html"]
     assert "all@example.com" not in mail["to"]
     assert not mail_server.messages(to="all@example.com")
+
+
+@pytest.mark.parametrize("door", ["records", "send", "send-batch"])
+def test_content_may_name_the_link_by_which_one_unsubscribes(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox, door: str
+) -> None:
+    content = {"subject": "Hi", "html": '<a href="{{unsubscribe_url}}">No more of {{what}}</a>'}
+    if door == "records":
+        record_id = posted(content=content, context={"what": "this"})
+    else:
+        posted(recipient="somebody@example.com")  # gives the credential
+        to = {"to": [{"email": "ada@example.com"}]} if door == "send" else {"items": [{"recipient": "ada@example.com"}]}
+        body = {"channel": "email", "content": content, "context": {"what": "this"}, **to}
+        answer = admin.client.post(f"/api/v1/services/notifications/{door}", body)
+        assert answer.status_code == 201, answer.json()
+        with tenant_scope(admin.tenant_id):
+            record_id = NotificationRecord.objects.get(recipient="ada@example.com").id
+    engine.drain(admin.tenant_id, "normal")
+    (mail,) = mail_server.messages(to="ada@example.com")
+    link = re.search(r'href="[^"]*(/u/[^"]+)">No more of this<', mail["html"])
+    assert link
+    assert Client().post(link[1]).status_code in (200, 302)
+    suppressed = admin.client.get("/api/notifications/suppressions/").json()["results"]
+    assert [(each["address"], each["reason"]) for each in suppressed] == [("ada@example.com", "unsubscribed")]
+    assert load(admin.tenant, record_id).context == {"what": "this"}
 
 
 def test_what_is_scheduled_waits_for_its_time(
