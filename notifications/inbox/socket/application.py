@@ -7,10 +7,11 @@ each socket, and an idle socket should cost next to nothing (``docs/adr``).
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -35,6 +36,8 @@ from notifications.inbox.tickets import Visitor
 from tenants.issuers import LEEWAY
 
 log = structlog.get_logger(__name__)
+
+_IS_SEQ: Final = re.compile(r"[0-9]{1,18}").fullmatch
 
 
 @lru_cache(maxsize=1)
@@ -125,7 +128,7 @@ async def _greet(connection: Connection, handshake: Handshake, position: Positio
     )
     if handshake.resume is not None:
         epoch, seq = handshake.resume
-        await connection.resume(epoch, int(seq) if seq.isdecimal() else None)
+        await connection.resume(epoch, int(seq) if _IS_SEQ(seq) else None)
     else:
         await connection.go_live()
 

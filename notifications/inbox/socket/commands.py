@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 #: Octets of a frame; commands at once, and a second; malformed frames in a row.
-LONGEST: Final = 16_384
+LONGEST: Final = 32_768
 BURST, RATE = 60.0, 20.0
 _STRIKES: Final = 3
 _TOPICS: Final = {live.PROGRESS: Permission.CAMPAIGNS_READ, live.PRESENCE: Permission.USERS_READ}
@@ -152,10 +152,10 @@ async def _mark_read(connection: Connection, command: dict[str, Any], more: dict
 
 
 async def _acknowledge(connection: Connection, command: dict[str, Any], more: dict[str, Any]) -> None:
-    ids = _ids(command)
+    ids, caller = _ids(command), connection.caller
 
     def work(user_id: str) -> Changed:
-        return services.acknowledge(user_id, ids=ids, by=user_id)
+        return services.acknowledge(user_id, ids=ids, by=caller.actor_label or user_id)
 
     await _change(connection, "acknowledge", work, more)
 
