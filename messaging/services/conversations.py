@@ -71,7 +71,7 @@ def create(
         active_at=timezone.now(),
     )
     _enter(conversation, [person.user_id], ParticipantRole.ADMIN, person)
-    messages.say(conversation, f"{person.name or 'Somebody'} made this {kind}.")
+    messages.say(conversation, f"{person.name or 'Somebody'} made this {kind}.", by=person.user_id)
     _enter(conversation, others, ParticipantRole.MEMBER, person)
     return conversation, True
 
@@ -146,9 +146,8 @@ def update(caller: Caller, conversation_id: UUID, changes: Mapping[str, Any]) ->
         setattr(conversation, name, value)
     conversation.save(update_fields=[*changes, "updated_at"])
     if renamed:
-        messages.say(
-            conversation, f"{person.name or 'Somebody'} called this {conversation.kind} “{conversation.title}”."
-        )
+        said = f"{person.name or 'Somebody'} called this {conversation.kind} “{conversation.title}”."
+        messages.say(conversation, said, by=person.user_id)
     _announce_update(conversation)
     return conversation
 
@@ -223,7 +222,7 @@ def remove(caller: Caller, conversation_id: UUID, user_id: str) -> None:
     take_out(conversation, target)
     name = target.name or target.user_id
     said = f"{name} left." if target.id == place.id else f"{person.name or 'Somebody'} removed {name}."
-    messages.say(conversation, said)
+    messages.say(conversation, said, by=person.user_id)
 
 
 def take_out(conversation: Conversation, target: Participant) -> None:
@@ -292,9 +291,9 @@ def _enter(conversation: Conversation, user_ids: Sequence[str], role: str, by: P
         )
     others = [place.name or place.user_id for place in places if place.user_id != by.user_id]
     if others and conversation.kind != ConversationKind.DIRECT:
-        messages.say(conversation, f"{by.name or 'Somebody'} added {_enumerated(others)}.")
+        messages.say(conversation, f"{by.name or 'Somebody'} added {_enumerated(others)}.", by=by.user_id)
     elif new == [by.user_id] and conversation.last_seq:
-        messages.say(conversation, f"{by.name or by.user_id} joined.")
+        messages.say(conversation, f"{by.name or by.user_id} joined.", by=by.user_id)
 
 
 def _enumerated(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from messaging.events import announce
+from messaging.limits import admit
 from messaging.models import MessageType, Participant
 from messaging.representation import represent_participant
 from messaging.services import history, messages, presence
@@ -154,15 +155,15 @@ async def _send(socket: ChatConnection, command: Command, more: Command) -> None
 
 
 async def _edit(socket: ChatConnection, command: Command, more: Command) -> None:
-    _id(command, "conversation_id")
-    message_id, text = _id(command, "message_id"), _text(command, "text")
-    _acknowledge(socket, more, message=await _run(socket, messages.edit, socket.caller, message_id, text))
+    within, message_id, text = _id(command, "conversation_id"), _id(command, "message_id"), _text(command, "text")
+    edited = await _run(socket, messages.edit, socket.caller, message_id, text, within=within)
+    _acknowledge(socket, more, message=edited)
 
 
 async def _delete(socket: ChatConnection, command: Command, more: Command) -> None:
-    _id(command, "conversation_id")
-    message_id = _id(command, "message_id")
-    _acknowledge(socket, more, message=await _run(socket, messages.delete, socket.caller, message_id))
+    within, message_id = _id(command, "conversation_id"), _id(command, "message_id")
+    deleted = await _run(socket, messages.delete, socket.caller, message_id, within=within)
+    _acknowledge(socket, more, message=deleted)
 
 
 async def _add_reaction(socket: ChatConnection, command: Command, more: Command) -> None:
@@ -174,9 +175,8 @@ async def _remove_reaction(socket: ChatConnection, command: Command, more: Comma
 
 
 async def _react(socket: ChatConnection, command: Command, more: Command, *, present: bool) -> None:
-    _id(command, "conversation_id")
-    message_id, emoji = _id(command, "message_id"), _text(command, "emoji")
-    await _run(socket, messages.react, socket.caller, message_id, emoji, present=present)
+    within, message_id, emoji = _id(command, "conversation_id"), _id(command, "message_id"), _text(command, "emoji")
+    await _run(socket, messages.react, socket.caller, message_id, emoji, present=present, within=within)
     _acknowledge(socket, more)
 
 
@@ -196,6 +196,7 @@ async def _start_typing(socket: ChatConnection, command: Command, more: Command)
     loop = asyncio.get_running_loop()
     typing.ends = loop.call_later(TYPING_ENDS, lambda: hub().errand(stop_typing(socket, conversation_id)))
     if time.monotonic() - typing.told_at >= _TYPING_TOLD:
+        await in_thread(admit, socket.person.tenant_id, socket.person.user_id, "typing")
         typing.told_at = time.monotonic()
         await _tell_typing(socket, conversation_id, typing=True)
     _acknowledge(socket, more)
@@ -216,7 +217,7 @@ def _forget_typing(socket: ChatConnection, conversation_id: UUID) -> bool:
     typing = socket.typing.pop(conversation_id, None)
     if typing is not None and typing.ends is not None:
         typing.ends.cancel()
-    return typing is not None
+    return typing is not None and typing.told_at > 0
 
 
 async def _tell_typing(socket: ChatConnection, conversation_id: UUID, *, typing: bool) -> None:
