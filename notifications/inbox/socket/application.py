@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -28,7 +29,7 @@ from notifications.inbox.services import Position
 from notifications.inbox.socket import census, door
 from notifications.inbox.socket.commands import HANDLERS, listen_to, topics_of
 from notifications.inbox.socket.connection import Connection
-from notifications.inbox.socket.door import Handshake
+from notifications.inbox.socket.door import Resume
 from notifications.inbox.socket.hub import Hub
 from notifications.inbox.socket.outlet import close_of
 from notifications.inbox.socket.threads import in_thread
@@ -48,41 +49,57 @@ def hub() -> Hub:
 
 async def live_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one WebSocket (ASGI 3.0, ``websocket``). ``scope["url_route"]`` holds what the address says."""
-    handshake = door.read_handshake(scope)
-    arguments: dict[str, str] = scope["url_route"]["kwargs"]
-    if not await accept(receive, send, handshake.subprotocol):
-        return
-    try:
-        visitor = await in_thread(door.admit, handshake, arguments.get("tenant_id"), arguments.get("user_id"))
-        await _serve(visitor, handshake, receive, send)
-    except ServiceError as error:
-        await turn_away(send, error)
-    except DatabaseError:
-        await turn_away(send, Unavailable())
+    await receive_visitor(scope, receive, send, _serve)
 
 
 async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Say that there is no such address, in a way that browsers can see."""
-    if await accept(receive, send, None):
-        await turn_away(send, NotFound())
+    if await _accept(scope, receive, send, None):
+        await _turn_away(send, NotFound())
 
 
-async def accept(receive: Receive, send: Send, subprotocol: str | None) -> bool:
+#: Serves a socket that was let in: its owner, the position from which they want to go on, and the way both ways.
+Serve: TypeAlias = Callable[[Visitor, "Resume | None", Receive, Send], Awaitable[None]]
+
+
+async def receive_visitor(scope: Scope, receive: Receive, send: Send, serve: Serve) -> None:
+    """Take a connection and serve it, or turn away who is not to be let in and say why."""
+    try:
+        if (came := await _let_in(scope, receive, send)) is not None:
+            await serve(*came, receive, send)
+    except ServiceError as error:
+        await _turn_away(send, error)
+    except DatabaseError:
+        await _turn_away(send, Unavailable())
+
+
+async def _let_in(scope: Scope, receive: Receive, send: Send) -> tuple[Visitor, Resume | None] | None:
+    """Return who has come, and whence they want to go on. Their token is forgotten: it is long, a socket lives long."""
+    handshake = door.read_handshake(scope)
+    arguments: dict[str, str] = scope["url_route"]["kwargs"]
+    if not await _accept(scope, receive, send, handshake.subprotocol):
+        return None
+    visitor = await in_thread(door.admit, handshake, arguments.get("tenant_id"), arguments.get("user_id"))
+    return visitor, handshake.resume
+
+
+async def _accept(scope: Scope, receive: Receive, send: Send, subprotocol: str | None) -> bool:
     """Take a connection, also one that will be turned away: browsers hide why a handshake was refused."""
     if (await receive())["type"] != "websocket.connect":
         return False
     await send({"type": "websocket.accept", "subprotocol": subprotocol})
+    scope.clear()  # kilobytes of headers, which nobody asks for again
     return True
 
 
-async def turn_away(send: Send, error: ServiceError) -> None:
+async def _turn_away(send: Send, error: ServiceError) -> None:
     """Close a socket that was not let in, and say why."""
     code, reason = close_of(error)
     with suppress(Exception):  # whoever is gone need not be told
         await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
-async def _serve(visitor: Visitor, handshake: Handshake, receive: Receive, send: Send) -> None:
+async def _serve(visitor: Visitor, resume: Resume | None, receive: Receive, send: Send) -> None:
     caller = visitor.caller
     tenant_id, person, socket_id = caller.required_tenant_id(), person_of(caller), new_id().hex
     is_first = await census.enter(tenant_id, person.user_id, socket_id)
@@ -94,7 +111,7 @@ async def _serve(visitor: Visitor, handshake: Handshake, receive: Receive, send:
     try:
         if is_first:
             await here.tell_presence(tenant_id, [person.user_id], "online")
-        await _greet(connection, handshake, await in_thread(_look, tenant_id, person))
+        await _greet(connection, resume, await in_thread(_look, tenant_id, person))
         await listen_to(connection, receive, HANDLERS)
     except asyncio.CancelledError:
         if not connection.is_closing:
@@ -105,7 +122,7 @@ async def _serve(visitor: Visitor, handshake: Handshake, receive: Receive, send:
             await here.tell_presence(tenant_id, [person.user_id], "offline")
 
 
-async def _greet(connection: Connection, handshake: Handshake, position: Position) -> None:
+async def _greet(connection: Connection, resume: Resume | None, position: Position) -> None:
     """Say hello at a place from which everything follows, and go on from the client's own if it named one."""
     feed = connection.feed
     feed.start(position.epoch, position.seq)
@@ -126,8 +143,8 @@ async def _greet(connection: Connection, handshake: Handshake, position: Positio
         expires_at=_moment(connection.expires_at),
         topics=topics_of(connection),
     )
-    if handshake.resume is not None:
-        epoch, seq = handshake.resume
+    if resume is not None:
+        epoch, seq = resume
         await connection.resume(epoch, int(seq) if _IS_SEQ(seq) else None)
     else:
         await connection.go_live()
