@@ -18,6 +18,7 @@ from notifications.inbox.socket import census
 from notifications.inbox.socket.application import receive_visitor
 from notifications.inbox.socket.commands import listen_to
 from notifications.inbox.socket.door import Resume
+from notifications.inbox.socket.outlet import Wire
 from notifications.inbox.socket.threads import in_thread
 from notifications.inbox.tickets import Visitor
 
@@ -27,11 +28,11 @@ async def chat_socket(scope: Scope, receive: Receive, send: Send) -> None:
     await receive_visitor(scope, receive, send, _serve)
 
 
-async def _serve(visitor: Visitor, resume: Resume | None, receive: Receive, send: Send) -> None:
+async def _serve(visitor: Visitor, resume: Resume | None, receive: Receive, wire: Wire) -> None:
     """Serve a socket; a position in the address means nothing here: each conversation has its own."""
     person, socket_id = person_of(visitor.caller), new_id().hex
     await census.enter(person.tenant_id, person.user_id, socket_id, kind=KIND)
-    socket = ChatConnection(send, visitor.caller, person, socket_id, visitor.expires_at)
+    socket = ChatConnection(wire, visitor.caller, person, socket_id, visitor.expires_at)
     here = hub()
     here.start()
     here.add(socket)

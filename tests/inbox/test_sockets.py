@@ -23,6 +23,7 @@ from notifications.inbox.services import MOST_IDS
 from notifications.inbox.socket import census
 from notifications.inbox.socket.connection import Connection
 from notifications.inbox.socket.hub import Hub
+from notifications.inbox.socket.outlet import Wire
 from notifications.inbox.socket.threads import in_thread
 from notifications.recipients.hooks import KnownAs
 from tenants.callers import system_caller
@@ -134,7 +135,7 @@ def test_a_stream_that_begins_anew_while_one_resumes(ada: Persona, monkeypatch: 
         hub = Hub()
         feed = hub.feed_of(ada.tenant_id, me)
         feed.start(before.epoch, before.seq)
-        connection = Connection(send, system_caller(ada.tenant_id, "test"), feed, "socket", None)
+        connection = Connection(Wire(send), system_caller(ada.tenant_id, "test"), feed, "socket", None)
         feed.sockets.append(connection)
         async with asyncio.timeout(10):
             resuming = asyncio.create_task(connection.resume(str(before.epoch), 0))
@@ -146,6 +147,22 @@ def test_a_stream_that_begins_anew_while_one_resumes(ada: Persona, monkeypatch: 
 
     play(scenario())
     assert (sent[-1]["type"], sent[-1]["reason"], sent[-1]["seq"]) == ("resync", "epoch_over", 0)
+
+
+def test_frames_of_every_length_arrive_whole(server: LiveServer, ada: Persona) -> None:
+    """RFC 6455 writes a length in one, two or eight octets."""
+    token, me = token_of(ada), id_of(ada)
+    frames = [{"type": "progress", "kind": "campaign", "id": str(uuid4()), "detail": ""} for _ in range(6)]
+    for frame, length in zip(frames, (125, 126, 127, 65_535, 65_536, 300_000), strict=True):
+        frame["detail"] = "é" + "x" * (length - len(json.dumps(frame, separators=(",", ":"))) - 2)
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        for frame in frames:
+            await in_thread(live.publish_to_user, ada.tenant_id, me, frame)
+            assert await client.next("progress") == frame
+
+    play(scenario())
 
 
 def test_as_many_messages_as_a_command_may_name_fit_into_a_frame(server: LiveServer, ada: Persona) -> None:

@@ -31,7 +31,7 @@ from notifications.inbox.socket.commands import HANDLERS, listen_to, topics_of
 from notifications.inbox.socket.connection import Connection
 from notifications.inbox.socket.door import Resume
 from notifications.inbox.socket.hub import Hub
-from notifications.inbox.socket.outlet import close_of
+from notifications.inbox.socket.outlet import Wire, close_of, wire_of
 from notifications.inbox.socket.threads import in_thread
 from notifications.inbox.tickets import Visitor
 from tenants.issuers import LEEWAY
@@ -59,14 +59,15 @@ async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 #: Serves a socket that was let in: its owner, the position from which they want to go on, and the way both ways.
-Serve: TypeAlias = Callable[[Visitor, "Resume | None", Receive, Send], Awaitable[None]]
+Serve: TypeAlias = Callable[[Visitor, "Resume | None", Receive, Wire], Awaitable[None]]
 
 
 async def receive_visitor(scope: Scope, receive: Receive, send: Send, serve: Serve) -> None:
     """Take a connection and serve it, or turn away who is not to be let in and say why."""
+    wire = wire_of(scope, send)
     try:
         if (came := await _let_in(scope, receive, send)) is not None:
-            await serve(*came, receive, send)
+            await serve(*came, receive, wire)
     except ServiceError as error:
         await _turn_away(send, error)
     except DatabaseError:
@@ -99,14 +100,14 @@ async def _turn_away(send: Send, error: ServiceError) -> None:
         await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
-async def _serve(visitor: Visitor, resume: Resume | None, receive: Receive, send: Send) -> None:
+async def _serve(visitor: Visitor, resume: Resume | None, receive: Receive, wire: Wire) -> None:
     caller = visitor.caller
     tenant_id, person, socket_id = caller.required_tenant_id(), person_of(caller), new_id().hex
     is_first = await census.enter(tenant_id, person.user_id, socket_id)
     here = hub()
     here.start()
     # In the feed before it is asked where the stream stands: what is published meanwhile waits.
-    connection = Connection(send, caller, here.feed_of(tenant_id, person.user_id), socket_id, visitor.expires_at)
+    connection = Connection(wire, caller, here.feed_of(tenant_id, person.user_id), socket_id, visitor.expires_at)
     connection.feed.sockets.append(connection)
     try:
         if is_first:

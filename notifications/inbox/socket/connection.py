@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from notification_service.lib.asgi import Send
 from notifications.inbox.replay import MOST, frames_between
-from notifications.inbox.socket.outlet import Outlet
+from notifications.inbox.socket.outlet import Outlet, Wire
 from notifications.inbox.socket.threads import in_thread
 from tenants.callers import Caller
 
@@ -24,8 +23,8 @@ class Connection(Outlet):
 
     __slots__ = ("catching_up", "feed", "position", "topics")
 
-    def __init__(self, send: Send, caller: Caller, feed: Feed, socket_id: str, expires_at: float | None) -> None:
-        super().__init__(send, caller, socket_id, expires_at)
+    def __init__(self, wire: Wire, caller: Caller, feed: Feed, socket_id: str, expires_at: float | None) -> None:
+        super().__init__(wire, caller, socket_id, expires_at)
         self.feed = feed
         self.position = 0
         self.catching_up = True
