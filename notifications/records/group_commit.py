@@ -7,6 +7,7 @@ of every tenant and read none.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,8 +130,10 @@ class GroupCommit:
                 if not batch:
                     continue
                 try:
-                    if connection is None or connection.closed:
-                        connection = await _connect()
+                    if connection is not None and _has_ended(connection):
+                        await connection.close()
+                        connection = None
+                    connection = connection or await _connect()
                     await self._flush(connection, batch)
                 except (psycopg.Error, CommitUnknown) as error:
                     _answer_error(batch, error)
@@ -228,6 +231,19 @@ def _answer_error(batch: list[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(error)
+
+
+def _has_ended(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether a connection at rest was closed, here or by a server that was restarted.
+
+    Nothing comes unasked on it but the end (or a changed setting of the server). What is noticed only while a batch is
+    being written leaves its callers in doubt.
+    """
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def _connect() -> psycopg.AsyncConnection[Any]:

@@ -237,6 +237,29 @@ def test_without_the_database_nothing_is_promised(doors: Doors, tenant: Tenant) 
     assert stored(tenant) == 1
 
 
+def test_a_database_that_was_restarted_leaves_nobody_in_doubt(doors: Doors, tenant: Tenant) -> None:
+    def cut() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+                " WHERE application_name = 'notification_service intake' AND datname = current_database()"
+            )
+            assert cursor.fetchone()[0] > 0
+        connection.close()
+
+    async def scenario() -> list[int]:
+        try:
+            statuses = [(await doors._post(GOOD, {}))[0] for _ in range(3)]
+            await asyncio.to_thread(cut)
+            return statuses + [(await doors._post(GOOD, {}))[0] for _ in range(3)]
+        finally:
+            await _lifespan_end()
+
+    assert asyncio.run(scenario()) == [201] * 6
+    assert doors.answered_fast == [False, *[True] * 5]
+    assert stored(tenant) == 6
+
+
 @override_settings(ALLOWED_HOSTS=["api.example.com"])
 def test_other_hosts_are_no_business_of_the_fast_door(doors: Doors, make_tenant: Callable[..., Tenant]) -> None:
     ((status, _, body),) = doors.post(GOOD)

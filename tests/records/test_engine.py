@@ -236,6 +236,27 @@ def test_who_is_suppressed_while_a_message_waits_gets_nothing(
     assert [mail["to"] for mail in mail_server.messages()] == ["other@example.com"]
 
 
+def test_an_engine_that_is_closed_gives_back_what_it_has_not_begun(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox
+) -> None:
+    ids = [posted(recipient=f"slow+0.3@n{number}.example.com") for number in range(40)]
+    engine.drain(admin.tenant_id, "normal", patience=0.4)
+    engine.close()
+    assert engine.drain(admin.tenant_id, "normal") == 0
+    records = [load(admin.tenant, each) for each in ids]
+    sent = [record for record in records if record.status == "success"]
+    given_back = [record for record in records if record.status == "pending"]
+    assert len(sent) + len(given_back) == 40
+    assert 8 <= len(sent) < 40
+    assert {(record.lease_token, record.attempt_count, record.retry_count) for record in given_back} == {(None, 0, 0)}
+    assert all(record.due_at <= timezone.now() for record in given_back)
+    assert not any(attempts_of(admin.tenant, record.id) for record in given_back)
+    another = Engine()
+    assert another.drain(admin.tenant_id, "normal") == len(given_back)
+    another.close()
+    assert sorted(mail["to"] for mail in mail_server.messages()) == sorted(record.recipient for record in records)
+
+
 def test_a_trickle_does_not_keep_the_turn(
     admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
