@@ -169,7 +169,7 @@ def react(caller: Caller, message_id: UUID, emoji: str, *, present: bool, within
     person = person_of(caller)
     emoji = emoji.strip()
     if not 1 <= len(emoji) <= MAX_EMOJI or "\x00" in emoji or emoji.split() != [emoji]:
-        raise InvalidInput("emoji: This is no emoji.", errors={"emoji": [f"Give 1 to {MAX_EMOJI} characters."]})
+        raise InvalidInput.at("emoji", f"Give an emoji, of 1 to {MAX_EMOJI} characters.")
     conversation, _, message = _locked(person, message_id, within)
     own = Reaction.objects.filter(message=message, user_id=person.user_id, emoji=emoji)
     if own.exists() == present:
@@ -259,8 +259,7 @@ def _sent_before(person: Person, conversation: Conversation, draft: Draft) -> Ch
 
 
 def _id_is_taken() -> Unprocessable:
-    message = "You have sent another message with this id."
-    return Unprocessable(f"client_message_id: {message}", errors={"client_message_id": [message]})
+    return Unprocessable.at("client_message_id", "You have sent another message with this id.")
 
 
 def _file_of(person: Person, conversation: Conversation, draft: Draft) -> ChatFile | None:
@@ -270,10 +269,11 @@ def _file_of(person: Person, conversation: Conversation, draft: Draft) -> ChatFi
         id=draft.file_id, conversation=conversation, uploaded_by=person.user_id, messages=None
     ).first()
     if file is None:
-        message = "You have uploaded no such file to this conversation, or have sent it already."
-        raise InvalidInput(f"file_id: {message}", errors={"file_id": [message]})
+        raise InvalidInput.at(
+            "file_id", "You have uploaded no such file to this conversation, or have sent it already."
+        )
     if draft.message_type == MessageType.IMAGE and not file.content_type.startswith("image/"):
-        raise InvalidInput("file_id: This is no image.", errors={"file_id": ["This is no image."]})
+        raise InvalidInput.at("file_id", "This is no image.")
     return file
 
 
@@ -282,8 +282,7 @@ def _reply_of(conversation: Conversation, draft: Draft) -> ChatMessage | None:
         return None
     replied = ChatMessage.objects.filter(id=draft.reply_to, conversation=conversation, deleted_at=None).first()
     if replied is None:
-        message = "There is no such message in this conversation."
-        raise InvalidInput(f"reply_to: {message}", errors={"reply_to": [message]})
+        raise InvalidInput.at("reply_to", "There is no such message in this conversation.")
     return replied
 
 

@@ -123,8 +123,7 @@ def update_own(caller: Caller, status: str) -> Presence:
     person = person_of(caller)
     admit(person.tenant_id, person.user_id, "presence")
     if status not in STATUSES:
-        message = f"Must be one of {', '.join(STATUSES)}."
-        raise InvalidInput(f"status: {message}", errors={"status": [message]})
+        raise InvalidInput.at("status", f"Must be one of {', '.join(STATUSES)}.")
     return beat(person.tenant_id, person.user_id, status)
 
 

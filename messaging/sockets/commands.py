@@ -20,7 +20,7 @@ from messaging.services.messages import Draft
 from messaging.services.people import person_of, place_of
 from messaging.sockets.connection import ChatConnection, Typing
 from messaging.sockets.hub import ChatHub
-from notification_service.lib.errors import Conflict, InvalidInput, NotFound, ServiceError
+from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.scope import tenant_scope
 from notifications.inbox.socket.commands import Handler
 from notifications.inbox.socket.threads import in_thread
@@ -251,25 +251,21 @@ def _id(command: Command, field: str) -> UUID:
     try:
         return UUID(command[field])
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise _wrong(field, "Must be an id.") from None
+        raise InvalidInput.at(field, "Must be an id.") from None
 
 
 def _text(command: Command, field: str, default: str | None = None) -> str:
     value = command.get(field, default)
     if not isinstance(value, str):
-        raise _wrong(field, "Must be a text.")
+        raise InvalidInput.at(field, "Must be a text.")
     return value
 
 
 def _number(command: Command, field: str) -> int:
     value = command.get(field)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
-        raise _wrong(field, "Must be a whole number, 0 or more.")
+        raise InvalidInput.at(field, "Must be a whole number, 0 or more.")
     return value
-
-
-def _wrong(field: str, message: str) -> ServiceError:
-    return InvalidInput(f"{field}: {message}", errors={field: [message]})
 
 
 #: What a client of chat may ask for.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from messaging.services.people import Person
@@ -60,8 +58,3 @@ class ChatConnection(Outlet):
         for revision, text in self._held.pop(conversation_id, ()):
             if revision is None or revision > after_revision:
                 self.write(text)
-
-    def write_all(self, frames: list[Mapping[str, Any]]) -> None:
-        """Write frames in order."""
-        for frame in frames:
-            self.write_frame(**frame)

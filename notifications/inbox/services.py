@@ -138,8 +138,7 @@ def snooze(user_id: str, *, ids: Collection[UUID], until: datetime | None) -> Ch
     A message that expires sooner goes then.
     """
     if until is not None and until <= timezone.now():
-        message = "This moment is past."
-        raise InvalidInput(f"until: {message}", errors={"until": [message]})
+        raise InvalidInput.at("until", "This moment is past.")
     return _change(
         user_id,
         ids,
@@ -265,8 +264,7 @@ def _remove_in_parts(user_ids: Collection[str], condition: str, *, reason: str) 
 
 def _limited(ids: Collection[UUID]) -> list[UUID]:
     if len(ids) > MOST_IDS:
-        message = f"At most {MOST_IDS} at once."
-        raise InvalidInput(f"ids: {message}", errors={"ids": [message]})
+        raise InvalidInput.at("ids", f"At most {MOST_IDS} at once.")
     return list(ids)
 
 
