@@ -22,6 +22,7 @@ from messaging.sockets.connection import ChatConnection, Typing
 from messaging.sockets.hub import ChatHub
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.scope import tenant_scope
+from notifications.inbox.frames import encode
 from notifications.inbox.socket.commands import Handler
 from notifications.inbox.socket.threads import in_thread
 from tenants.callers import Caller
@@ -120,13 +121,17 @@ async def _resume(socket: ChatConnection, command: Command, more: Command) -> No
         socket.write_frame(type="resync", conversation_id=conversation_id, **top, **more)
     else:
         for message in missed.new:
-            socket.write_frame(type="new_message", conversation_id=conversation_id, message=message)
+            await _tell_again(socket, conversation_id, "new_message", message)
         for message in missed.changed:
             kind = "message_deleted" if message["deleted_at"] else "message_updated"
-            socket.write_frame(type=kind, conversation_id=conversation_id, message=message)
+            await _tell_again(socket, conversation_id, kind, message)
         count = len(missed.new) + len(missed.changed)
         socket.write_frame(type="resumed", conversation_id=conversation_id, **top, count=count, **more)
     socket.release(conversation_id, after_revision=conversation.revision)
+
+
+async def _tell_again(socket: ChatConnection, conversation_id: UUID, kind: str, message: dict[str, Any]) -> None:
+    await socket.write_patiently(encode({"type": kind, "conversation_id": conversation_id, "message": message}))
 
 
 async def _mark_read(socket: ChatConnection, command: Command, more: Command) -> None:

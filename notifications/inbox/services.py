@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -168,7 +168,7 @@ def acknowledge(user_id: str, *, ids: Collection[UUID], by: str) -> Changed:
 def delete(user_id: str, *, ids: Collection[UUID] | None = None, only_read: bool = False) -> Changed:
     """Delete messages: these, or all, or all that are read. Their contents are gone at once."""
     if only_read:
-        changed = _remove_in_parts([user_id], "read_at IS NOT NULL", reason="deleted")
+        changed = _remove([user_id], "read_at IS NOT NULL", reason="deleted")
     elif ids is None:
         changed = _remove([user_id], "true", reason="deleted", names_all=True)
     else:
@@ -195,7 +195,7 @@ def expire_before(user_ids: Collection[str], message_id: UUID, *, most: int) -> 
 
 def wake_due(user_ids: Collection[str]) -> None:
     """Let go what has expired, and bring back, as unread, what was snoozed until now."""
-    _remove_in_parts(user_ids, "wake_at <= now() AND expires_at <= now()", reason="expired")
+    _remove(user_ids, "wake_at <= now() AND expires_at <= now()", reason="expired")
     awake = InboxMessage.objects.filter(
         user_id__in=list(user_ids), wake_at__lte=timezone.now(), snoozed_until__isnull=False, deleted_at=None
     )
@@ -248,18 +248,9 @@ def _remove(
         condition=condition,
         assignments="deleted_at = now(), wake_at = NULL, content = '{}'",
         describe=describe,
+        named=None if names_all else MOST_IDS,
         **parameters,
     )
-
-
-def _remove_in_parts(user_ids: Collection[str], condition: str, *, reason: str) -> dict[str, Changed]:
-    """Remove any number of messages, so many at once that every frame can be sent."""
-    removed: dict[str, Changed] = {}
-    while part := _remove(user_ids, condition, reason=reason, most=MOST_IDS):
-        for user_id, changed in part.items():
-            before = removed.get(user_id)
-            removed[user_id] = replace(changed, ids=before.ids + changed.ids) if before else changed
-    return removed
 
 
 def _limited(ids: Collection[UUID]) -> list[UUID]:

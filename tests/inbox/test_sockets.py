@@ -16,7 +16,7 @@ from pytest_django import Settings
 from notification_service.lib.errors import TooManyRequests
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
-from notifications.inbox import broadcasts, live, replay, services
+from notifications.inbox import broadcasts, live, replay, services, streams
 from notifications.inbox.broadcasts import Person
 from notifications.inbox.models import InboxStream
 from notifications.inbox.services import MOST_IDS
@@ -25,6 +25,7 @@ from notifications.inbox.socket.connection import Connection
 from notifications.inbox.socket.hub import Hub
 from notifications.inbox.socket.outlet import Wire
 from notifications.inbox.socket.threads import in_thread
+from notifications.inbox.streams import NewMessage
 from notifications.recipients.hooks import KnownAs
 from tenants.callers import system_caller
 from tenants.models import Membership, Role, Tenant, TenantStatus, User
@@ -108,6 +109,26 @@ def test_resume_from_nowhere_is_a_resync(server: LiveServer, ada: Persona) -> No
             resuming = await open_client(server, token, path=address)
             assert (await resuming.next("resync"))["reason"] == "unknown_position"
             await resuming.socket.close()
+
+    play(scenario())
+
+
+def test_what_was_missed_may_be_large(server: LiveServer, ada: Persona) -> None:
+    """More than a reader who is too slow is allowed to let pile up: this one has asked for it."""
+    token, me = token_of(ada), id_of(ada)
+    large = {"title": "Hi", "body": "x" * 10_000, "data": {"more": "y" * 10_000}}
+
+    def store() -> None:
+        with tenant_scope(ada.tenant_id):
+            streams.append([NewMessage(me, large) for _ in range(300)])
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        epoch, seq = client.epoch, client.seq
+        await client.socket.close()
+        await in_thread(store)
+        again = await open_client(server, token, epoch=epoch, seq=seq)
+        assert [frame["seq"] for frame in again.got] == [*range(1, 301)]
 
     play(scenario())
 

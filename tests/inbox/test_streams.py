@@ -130,11 +130,15 @@ def test_no_frame_names_more_messages_than_a_call_may(tenant: Tenant) -> None:
     with tenant_scope(tenant.id):
         put(*["ada"] * 1_201)
         services.mark_read("ada")
+        before = services.look(ADA).seq
         assert len(services.delete("ada", only_read=True).ids) == 1_201
+        assert services.look(ADA).seq == before + 3
         streams.append([new(expires_at=timezone.now() - timedelta(minutes=1)) for _ in range(501)])
         assert services.look(ADA).unread == 0
         sent = [orjson.loads(frame) for frame in InboxChange.objects.values_list("frame", flat=True)]
-    assert sorted(len(frame["ids"]) for frame in sent if frame["type"] == "removed") == [1, 201, 500, 500, 500]
+    removed = [(len(frame["ids"]), frame["unread"]) for frame in sent if frame["type"] == "removed"]
+    assert removed == [(500, 0), (500, 0), (201, 0), (500, 1), (1, 0)]
+    assert [frame["seq"] for frame in sent if frame["type"] == "removed"][:3] == [before + 1, before + 2, before + 3]
 
 
 def test_deleted_messages_lose_their_content_and_keep_their_place(tenant: Tenant) -> None:

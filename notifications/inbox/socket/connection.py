@@ -83,7 +83,7 @@ class Connection(Outlet):
             if frames is None:
                 return "too_many"
             for seq, text in frames:
-                self.write(text)
+                await self.write_patiently(text)
                 self.position = seq
         return None
 

@@ -14,6 +14,8 @@ from tenants.callers import Caller
 
 #: What may wait for a slow reader besides what the transport holds: frames, and characters.
 MOST_FRAMES, MOST_CHARACTERS = 1_000, 2_000_000
+#: With so many characters buffered, what can wait does.
+_MUCH: Final = MOST_CHARACTERS // 4
 #: How long a close frame may wait behind what the reader has not read, in seconds.
 _PATIENCE: Final = 5.0
 _LONGEST_REASON: Final = 123  # octets, RFC 6455, section 5.5
@@ -51,6 +53,7 @@ class Outlet:
     __slots__ = (
         "_buffered",
         "_closing",
+        "_drained",
         "_pending",
         "_wire",
         "answers",
@@ -65,6 +68,7 @@ class Outlet:
         self._wire = wire
         self._pending: list[str] | None = None
         self._buffered = 0
+        self._drained: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.caller = caller
         self.id = socket_id
@@ -95,6 +99,13 @@ class Outlet:
         if len(self._pending) > MOST_FRAMES or self._buffered > MOST_CHARACTERS:
             self.close(TOO_SLOW, "too_slow: You read more slowly than we write.")
 
+    async def write_patiently(self, text: str) -> None:
+        """Write a frame that the reader has asked for, with others; wait while much is buffered."""
+        self.write(text)
+        if self._pending is not None and self._buffered > _MUCH:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+
     def write_frame(self, **frame: Any) -> None:
         """Write a frame that is given by its fields."""
         self.write(encode(frame))
@@ -117,6 +128,8 @@ class Outlet:
             self._closing = self._closing or asyncio.get_running_loop().create_task(_nothing())
         finally:
             self._pending = None
+            if self._drained is not None and not self._drained.done():
+                self._drained.set_result(None)
 
     async def _close(self, code: int, reason: str) -> None:
         frame = {"type": "websocket.close", "code": code, "reason": _shortened(reason)}
