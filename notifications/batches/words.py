@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from notification_service.lib.errors import ContentInvalid, InvalidInput
 from notifications.channels.base import CompiledContent, ContentError
 from notifications.records.intake import channel_of
-from notifications.records.words import UNSUBSCRIBE
+from notifications.templates.building import UNSUBSCRIBE
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
 
@@ -29,6 +29,11 @@ class Words:
     template_version_id: UUID | None
     compiled: CompiledContent | CompiledTemplate
     category: str = ""
+
+    @property
+    def placeholders(self) -> Collection[str]:
+        """Names of what is filled in."""
+        return self.compiled.placeholders
 
     def prove(self, context: Mapping[str, Any], locale: str = "") -> None:
         """Render once. Raises ``ContentError`` naming the placeholder that has no value."""

@@ -14,7 +14,7 @@ from notifications.channels.base import CompiledContent, ContentError
 from notifications.channels.registry import channels
 from notifications.recipients.suppressions import category_of
 from notifications.records.categories import category_of_version
-from notifications.records.words import UNSUBSCRIBE
+from notifications.templates.building import UNSUBSCRIBE
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
 

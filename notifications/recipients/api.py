@@ -18,7 +18,7 @@ from notifications.channels.registry import channels
 from notifications.recipients import services, suppressions
 from notifications.recipients.models import MAX_ADDRESS, Device, Platform, Suppression, SuppressionReason
 from tenants.api.filters import TrueOrFalseFilter
-from tenants.api.permissions import AnyOf
+from tenants.api.permissions import AnyOf, reading_and_writing
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -227,11 +227,7 @@ class SuppressionFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(holding if value else ~holding)
 
 
-_PERMISSIONS = {
-    "GET": Permission.NOTIFICATIONS_READ,
-    "POST": Permission.NOTIFICATIONS_WRITE,
-    "DELETE": Permission.NOTIFICATIONS_WRITE,
-}
+_PERMISSIONS = reading_and_writing(Permission.NOTIFICATIONS_READ, Permission.NOTIFICATIONS_WRITE)
 
 
 @extend_schema(tags=["suppressions"])

@@ -8,10 +8,8 @@ from uuid import UUID
 
 from notifications.channels.base import Channel
 from notifications.recipients.unsubscribe import Sent, unsubscribe_url
+from notifications.templates.building import UNSUBSCRIBE
 from notifications.templates.rendering import CompiledTemplate
-
-#: A placeholder that every template may use without anybody giving it a value.
-UNSUBSCRIBE = "unsubscribe_url"
 
 
 class Worded(Sent, Protocol):

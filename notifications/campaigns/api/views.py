@@ -26,16 +26,12 @@ from notifications.records.api import RecordOut
 from notifications.records.models import NotificationRecord
 from tenants.api.filters import TrueOrFalseFilter
 from tenants.api.pagination import Cursor, PageOrCursorPagination
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import TenantView
 from tenants.callers import Caller
 from tenants.permissions import Permission
 
-_READ_OR_MANAGE = {
-    "GET": Permission.CAMPAIGNS_READ,
-    "POST": Permission.CAMPAIGNS_MANAGE,
-    "PATCH": Permission.CAMPAIGNS_MANAGE,
-    "DELETE": Permission.CAMPAIGNS_MANAGE,
-}
+_READ_OR_MANAGE = reading_and_writing(Permission.CAMPAIGNS_READ, Permission.CAMPAIGNS_MANAGE)
 
 
 class CampaignFilter(django_filters.FilterSet):  # type: ignore[misc]
