@@ -10,6 +10,6 @@ BACK = "DROP POLICY intake_reads ON category; DROP POLICY intake_reads ON prefer
 
 
 class Migration(migrations.Migration):
-    dependencies = [("recipients", "0005_more_walls")]
+    dependencies = [("recipients", "0006_unverified")]
 
     operations = [migrations.RunSQL(POLICY, BACK)]
