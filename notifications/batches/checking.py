@@ -128,9 +128,7 @@ class RowChecker:
         if sum(map(len, cells)) > MAX_CONTEXT // 4 and len(orjson.dumps(context)) > MAX_CONTEXT:
             reason = f"The values have more than {MAX_CONTEXT // 1024} KB."
             return self._broken(number, "", "too_long", reason, cells)
-        if self._channel.key == "inapp":
-            user_id = user_id or address
-        return Candidate(number, address, context, user_id, locale)
+        return Candidate(number, address, context, user_id or self._channel.user_id_of(address), locale)
 
     @staticmethod
     def _broken(number: int, column: str, code: str, reason: str, cells: Sequence[str]) -> Broken:

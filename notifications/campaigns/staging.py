@@ -135,13 +135,14 @@ def _row(campaign: Campaign, each: Checked) -> tuple[Any, ...]:
     # What is wrong is listed as often as it was given.
     spelling = f"{candidate.number}:{each.address}" if each.problem else each.address
     key = address_key(campaign.channel, spelling)
+    owner = "" if each.problem else channels.get(campaign.channel).user_id_of(each.address)
     return (
         new_id(),
         _clean(each.address),
         key,
         bucket_of(campaign.id, key),
         as_jsonb(candidate.context),
-        _clean(candidate.user_id)[:255],
+        _clean(candidate.user_id or owner)[:255],
         _clean(candidate.locale)[:35],
         candidate.timezone if is_zone(candidate.timezone) else "",
         candidate.number,

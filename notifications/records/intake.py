@@ -202,7 +202,7 @@ def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationR
         tenant_id=tenant_id,
         channel=new.channel,
         recipient=recipient,
-        user_id=new.user_id,
+        user_id=new.user_id or channel.user_id_of(recipient),
         content=content,
         template_version_id=version_id,
         locale=new.locale,
