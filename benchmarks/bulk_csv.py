@@ -25,8 +25,9 @@ from benchmarks.meter import Meter
 from benchmarks.results import Result, median
 from benchmarks.scene import Scene
 from benchmarks.service import Company
-from benchmarks.stage import BenchmarkFailed, Program, worker_ready
+from benchmarks.stage import BenchmarkFailed, Program
 from notification_service.lib.scope import tenant_scope
+from notification_service.local.services import worker_answers
 from notifications.batches.models import Job, JobStatus
 
 TARGET = ">= 3x (moonshot 6x)"
@@ -148,7 +149,7 @@ def _baseline_worker(scene: Scene) -> Program:
         "baseline-csv",
         *(*arguments, f"--hostname={_HOSTNAME}", "--loglevel=WARNING"),
         environment=scene.baseline_environment,
-        ready=lambda: worker_ready(scene.baseline_environment["REDIS_URL"], _HOSTNAME),
+        ready=lambda: worker_answers(scene.baseline_environment["REDIS_URL"], _HOSTNAME),
     )
 
 

@@ -13,7 +13,8 @@ import django
 from django.core.management import call_command
 
 from benchmarks.sinks.client import SinkClient
-from benchmarks.stage import ROOT, BenchmarkFailed, Program, Stage, stage, worker_ready
+from benchmarks.stage import ROOT, BenchmarkFailed, Program, Stage, stage
+from notification_service.local.services import worker_answers
 
 _BASELINE_WORKER = "baseline@worker"
 _NO_SETTINGS: Mapping[str, str] = {}
@@ -94,7 +95,7 @@ class Scene:
             *("-m", "celery", "-A", "benchmarks.baselines", "worker", "--concurrency=2"),
             *(f"--hostname={_BASELINE_WORKER}", "--loglevel=WARNING"),
             environment={**self.baseline_environment, **settings},
-            ready=lambda: worker_ready(self.baseline_environment["REDIS_URL"], _BASELINE_WORKER),
+            ready=lambda: worker_answers(self.baseline_environment["REDIS_URL"], _BASELINE_WORKER),
         )
 
 

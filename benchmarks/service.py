@@ -21,10 +21,10 @@ from django.db import connection
 from django.utils import timezone
 
 from benchmarks.scene import Scene
-from benchmarks.stage import BenchmarkFailed, Program, Stage, worker_ready
+from benchmarks.stage import BenchmarkFailed, Program, Stage
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notification_service.local.ports import free_ports
-from notification_service.local.services import BULK_NICE, WEB_SERVER, WORKERS
+from notification_service.local.services import BULK_NICE, WEB_SERVER, WORKERS, worker_answers
 from notifications.credentials.services import create_credential
 from notifications.records.intake import NewRecord, accept_many
 from notifications.records.wake import wake
@@ -169,7 +169,7 @@ def start_worker(
         *("-m", "celery", "-A", "notification_service", "worker", f"--queues={queues}"),
         *(f"--concurrency={concurrency}", f"--hostname=bench@{name}"),
         environment={**stage.environment, **settings},
-        ready=lambda: worker_ready(stage.environment["REDIS_URL"], f"bench@{name}"),
+        ready=lambda: worker_answers(stage.environment["REDIS_URL"], f"bench@{name}"),
     )
 
 

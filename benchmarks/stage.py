@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import psycopg
-from celery import Celery
-from kombu.exceptions import KombuError
 
 from benchmarks.sinks.client import SinkClient
 from notification_service.local.ports import free_ports
 from notification_service.local.postgres import EmbeddedPostgres
-from notification_service.local.processes import kill_process, start_process, stop_leftovers
+from notification_service.local.processes import kill_process, start_process
 from notification_service.local.redis import EmbeddedRedis
+from notification_service.local.runs import servers_of_a_run
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE_DATABASE = "baseline"
@@ -111,8 +108,7 @@ class Program:
 
     def stop(self) -> None:
         """Kill it and what it started: nothing of it is needed any more. May be called twice."""
-        if self.process.poll() is None:
-            kill_process(self.process)
+        kill_process(self.process)
 
 
 @contextmanager
@@ -121,22 +117,7 @@ def stage(**settings: str) -> Any:
 
     ``settings`` are added to the environment of the service. What killed runs left behind is removed first.
     """
-    runs = ROOT / ".local" / "bench"
-    runs.mkdir(parents=True, exist_ok=True)
-    directory = runs / secrets.token_hex(4)
-    with ExitStack() as stack:
-        with (runs / "lock").open("w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _remove_dead_runs(runs)
-            directory.mkdir()
-            stack.callback(shutil.rmtree, directory, ignore_errors=True)
-            stack.enter_context(_claim(directory))
-        postgres_port, redis_port = free_ports(2)
-        postgres = EmbeddedPostgres(directory / "postgres", postgres_port)
-        stack.callback(postgres.destroy)
-        redis = EmbeddedRedis(directory / "redis", redis_port)
-        stack.enter_context(redis.running(owner=directory))
-        stack.enter_context(postgres.running(owner=directory))
+    with servers_of_a_run(ROOT / ".local" / "bench", durable=True) as (directory, postgres, redis):
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {BASELINE_DATABASE}".encode())
         ours = _environment(directory, postgres.url, redis.url) | settings
@@ -146,7 +127,8 @@ def stage(**settings: str) -> Any:
             "REDIS_URL": redis.url.rpartition("/")[0] + "/1",
             "DJANGO_SETTINGS_MODULE": "benchmarks.baselines.settings",
         }
-        yield Stage(directory, postgres, redis, ours, theirs, stack.enter_context(ExitStack()))
+        with ExitStack() as stack:
+            yield Stage(directory, postgres, redis, ours, theirs, stack)
 
 
 def _environment(directory: Path, database_url: str, redis_url: str) -> dict[str, str]:
@@ -166,31 +148,3 @@ def _environment(directory: Path, database_url: str, redis_url: str) -> dict[str
         "LOG_DIR": str(directory / "logs"),
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _claim(directory: Path) -> IO[str]:
-    lock = (directory / "lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise
-    return lock
-
-
-def _remove_dead_runs(runs: Path) -> None:
-    for directory in filter(Path.is_dir, runs.iterdir()):
-        with suppress(BlockingIOError), _claim(directory):
-            stop_leftovers(directory)
-            EmbeddedPostgres(directory / "postgres", 0).destroy()
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-def worker_ready(redis_url: str, hostname: str) -> bool:
-    """Whether a Celery worker answers a ping through the broker."""
-    options = {"socket_timeout": 2, "socket_connect_timeout": 2}
-    with Celery(broker=redis_url, set_as_current=False, broker_transport_options=options) as app:
-        try:
-            return bool(app.control.ping(destination=[hostname], timeout=0.3, limit=1))
-        except (OSError, KombuError):
-            return False

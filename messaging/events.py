@@ -27,13 +27,15 @@ def announce(
     conversations: Collection[UUID],
     users: Collection[str] | None = None,
     everywhere: bool = False,
+    also: str | None = None,
     revision: int | None = None,
     but: str | None = None,
 ) -> None:
     """Send a frame, once the transaction has committed, to the sockets that have joined one of the conversations.
 
     ``users`` are those who may see it (None: whoever has joined); ``everywhere`` sends it to all of their sockets,
-    joined or not. Frames of one conversation with a ``revision`` are delivered in its order. ``but`` gets nothing.
+    joined or not, and ``also`` to all sockets of one person. Frames of one conversation with a ``revision`` are
+    delivered in its order. ``but`` gets nothing.
     """
     envelope = orjson.dumps(
         {
@@ -41,6 +43,7 @@ def announce(
             "conversations": [str(each) for each in conversations],
             "users": None if users is None else list(users),
             "everywhere": everywhere,
+            "also": also,
             "revision": revision,
             "but": but,
             "type": frame["type"],

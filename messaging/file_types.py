@@ -117,7 +117,7 @@ def _sniff_archive(data: bytes) -> str:
 
 def refused(message: str) -> InvalidInput:
     """Return the error for the field ``file``."""
-    return InvalidInput(f"file: {message}", errors={"file": [message]})
+    return InvalidInput.at("file", message)
 
 
 def _is_text(data: bytes) -> bool:

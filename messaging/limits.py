@@ -12,6 +12,7 @@ _LIMITS: Final = {
     "send": Limit(30, 10.0),
     "change": Limit(60, 10.0),
     "typing": Limit(20, 10.0),
+    "presence": Limit(30, 60.0),
     "upload": Limit(20, 120.0),
     "create": Limit(60, 600.0),
     "search": Limit(20, 10.0),

@@ -37,7 +37,7 @@ def scan(data: bytes) -> str:
         return CLEAN
     if answer.endswith(" FOUND"):
         log.warning("infected_file_refused", found=answer.removeprefix("stream: ").removesuffix(" FOUND"))
-        raise InvalidInput("file: This file is infected.", code="infected", errors={"file": ["This file is infected."]})
+        raise InvalidInput.at("file", "This file is infected.", code="infected")
     log.warning("virus_scanner_unavailable", error=answer[:200])
     raise Unavailable("The virus scanner could not look at this file.", retry_after=10.0)
 

@@ -11,7 +11,7 @@ urlpatterns = [
     route(f"{_CHAT}/conversations/", conversations.ConversationList, "chat-conversations"),
     route(f"{_CONVERSATION}/", conversations.ConversationDetail, "chat-conversation"),
     route(f"{_CONVERSATION}/participants/", conversations.ParticipantList, "chat-participants"),
-    route(f"{_CONVERSATION}/participants/<str:user_id>/", conversations.ParticipantDetail, "chat-participant"),
+    route(f"{_CONVERSATION}/participants/<path:user_id>/", conversations.ParticipantDetail, "chat-participant"),
     route(f"{_CONVERSATION}/messages/", messages.MessageList, "chat-messages"),
     route(f"{_CONVERSATION}/search/", messages.Search, "chat-search"),
     route(f"{_CONVERSATION}/read/", conversations.Read, "chat-read"),

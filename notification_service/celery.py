@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import signal
-import sys
+import threading
+import time
+from contextlib import suppress
 from typing import Any, Final
 
+from billiard.util import set_pdeathsig  # type: ignore[attr-defined]  # left out of its stubs
 from celery import Celery
 from celery.beat import Scheduler
-from celery.signals import beat_init, celeryd_init, setup_logging, task_postrun, worker_process_init
+from celery.signals import (
+    beat_init,
+    celeryd_init,
+    setup_logging,
+    task_postrun,
+    worker_process_init,
+    worker_process_shutdown,
+)
 from django.conf import settings
 from django.db import connections
 from kombu import Exchange, Queue
@@ -71,7 +79,8 @@ app.add_defaults(_configuration)  # called when it is first needed: this module 
 app.autodiscover_tasks()
 
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+#: How often a pool process looks whether its worker lives, in seconds.
+_LOOKS = 0.1
 
 
 class HeartbeatScheduler(Scheduler):
@@ -114,7 +123,19 @@ def _collect_less_garbage(**_: Any) -> None:
 
 
 @worker_process_init.connect
-def _die_with_the_worker(**_: Any) -> None:
-    """A pool process whose worker was killed would hold its leases and its connection to the broker: end it too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _outlive_the_worker_briefly(**_: Any) -> None:
+    """A pool process whose worker was killed has nobody to work for, but messages that are on their way.
+
+    What it has begun it ends, and what it has not begun it gives back, as at any other shutdown: so nothing is sent
+    twice because a worker died. Nothing keeps it longer. Celery would have the kernel kill it at once.
+    """
+    with suppress(OSError):  # only Linux knows it
+        set_pdeathsig(0)
+    threading.Thread(target=_end_after, args=[os.getppid()], name="worker-watch", daemon=True).start()
+
+
+def _end_after(worker: int) -> None:
+    while os.getppid() == worker:
+        time.sleep(_LOOKS)
+    worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=1)
+    os._exit(1)

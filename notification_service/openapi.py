@@ -17,6 +17,7 @@ OPENAPI: Final[dict[str, Any]] = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api(/v1)?",
+    "GET_LIB_DOC_EXCLUDES": "tenants.api.schema.undescribed",
     # Names of choices that several serializers share; without one their components would be called by numbers.
     "ENUM_NAME_OVERRIDES": {
         "ChatMessageType": "messaging.models.MessageType",

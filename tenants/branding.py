@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 from uuid import UUID
 
@@ -51,6 +51,8 @@ class Branding:
         return {f"brand.{name}": value for name, value in asdict(self).items()}
 
 
+#: The names by which templates use a tenant's looks.
+VARIABLES: Final = frozenset(f"brand.{each.name}" for each in fields(Branding))
 _known: dict[UUID, tuple[float, Branding]] = {}
 
 

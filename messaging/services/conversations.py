@@ -55,12 +55,12 @@ def create(
     ]
     if kind == ConversationKind.DIRECT:
         if len(others) != 1:
-            raise _invalid("user_ids", "A direct conversation is with exactly one other person.")
+            raise InvalidInput.at("user_ids", "A direct conversation is with exactly one other person.")
         return find_direct(person, others[0])
     if not title.strip():
-        raise _invalid("title", "This field may not be blank.")
+        raise InvalidInput.at("title", "This field may not be blank.")
     if is_open and kind != ConversationKind.CHANNEL:
-        raise _invalid("is_open", "Only channels can be open.")
+        raise InvalidInput.at("is_open", "Only channels can be open.")
     conversation = Conversation.objects.create(
         tenant_id=person.tenant_id,
         kind=kind,
@@ -71,7 +71,7 @@ def create(
         active_at=timezone.now(),
     )
     _enter(conversation, [person.user_id], ParticipantRole.ADMIN, person)
-    messages.say(conversation, f"{person.name or 'Somebody'} made this {kind}.")
+    messages.say(conversation, f"{person.name or 'Somebody'} made this {kind}.", by=person.user_id)
     _enter(conversation, others, ParticipantRole.MEMBER, person)
     return conversation, True
 
@@ -79,7 +79,7 @@ def create(
 def find_direct(person: Person, other: str) -> tuple[Conversation, bool]:
     """Return the direct conversation of two people, and whether it had to be made. Raises ``InvalidInput``."""
     if other == person.user_id:
-        raise _invalid("recipient_id", "You can not write to yourself.")
+        raise InvalidInput.at("recipient_id", "You can not write to yourself.")
     pair = sorted([person.user_id, other])
     key = hashlib.sha256(orjson.dumps(pair)).hexdigest()
     conversation, created = Conversation.objects.get_or_create(
@@ -138,17 +138,16 @@ def update(caller: Caller, conversation_id: UUID, changes: Mapping[str, Any]) ->
         raise Conflict("A direct conversation has no title.")
     require_role(place, ParticipantRole.MODERATOR)
     if "title" in changes and not changes["title"].strip():
-        raise _invalid("title", "This field may not be blank.")
+        raise InvalidInput.at("title", "This field may not be blank.")
     if changes.get("is_open") and conversation.kind != ConversationKind.CHANNEL:
-        raise _invalid("is_open", "Only channels can be open.")
+        raise InvalidInput.at("is_open", "Only channels can be open.")
     renamed = "title" in changes and changes["title"] != conversation.title
     for name, value in changes.items():
         setattr(conversation, name, value)
     conversation.save(update_fields=[*changes, "updated_at"])
     if renamed:
-        messages.say(
-            conversation, f"{person.name or 'Somebody'} called this {conversation.kind} “{conversation.title}”."
-        )
+        said = f"{person.name or 'Somebody'} called this {conversation.kind} “{conversation.title}”."
+        messages.say(conversation, said, by=person.user_id)
     _announce_update(conversation)
     return conversation
 
@@ -223,7 +222,7 @@ def remove(caller: Caller, conversation_id: UUID, user_id: str) -> None:
     take_out(conversation, target)
     name = target.name or target.user_id
     said = f"{name} left." if target.id == place.id else f"{person.name or 'Somebody'} removed {name}."
-    messages.say(conversation, said)
+    messages.say(conversation, said, by=person.user_id)
 
 
 def take_out(conversation: Conversation, target: Participant) -> None:
@@ -254,7 +253,7 @@ def _enter(conversation: Conversation, user_ids: Sequence[str], role: str, by: P
     within = set(user_ids_in(conversation.id))
     new = [user_id for user_id in user_ids if user_id not in within]
     if len(within) + len(new) > settings.CHAT_MAX_PARTICIPANTS:
-        raise _invalid("user_ids", f"A conversation has at most {settings.CHAT_MAX_PARTICIPANTS} participants.")
+        raise InvalidInput.at("user_ids", f"A conversation has at most {settings.CHAT_MAX_PARTICIPANTS} participants.")
     now = timezone.now()
     names = {**names_of(new), by.user_id: by.name}
     places = [
@@ -292,9 +291,9 @@ def _enter(conversation: Conversation, user_ids: Sequence[str], role: str, by: P
         )
     others = [place.name or place.user_id for place in places if place.user_id != by.user_id]
     if others and conversation.kind != ConversationKind.DIRECT:
-        messages.say(conversation, f"{by.name or 'Somebody'} added {_enumerated(others)}.")
+        messages.say(conversation, f"{by.name or 'Somebody'} added {_enumerated(others)}.", by=by.user_id)
     elif new == [by.user_id] and conversation.last_seq:
-        messages.say(conversation, f"{by.name or by.user_id} joined.")
+        messages.say(conversation, f"{by.name or by.user_id} joined.", by=by.user_id)
 
 
 def _enumerated(names: Sequence[str]) -> str:
@@ -316,7 +315,3 @@ def _announce_update(conversation: Conversation) -> None:
         users=user_ids_in(conversation.id),
         everywhere=True,
     )
-
-
-def _invalid(field: str, message: str) -> InvalidInput:
-    return InvalidInput(f"{field}: {message}", errors={field: [message]})

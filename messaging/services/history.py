@@ -50,7 +50,7 @@ def page(
     """
     conversation, _ = place_of(person_of(caller), conversation_id)
     if before is not None and after is not None:
-        raise InvalidInput("Give before or after.", errors={"after": ["Give before or after, not both."]})
+        raise InvalidInput.at("after", "Give before or after, not both.")
     rows = _messages(conversation)
     limit = max(1, min(limit, MAX_PAGE))
     if after is not None:
@@ -110,8 +110,7 @@ def search(caller: Caller, conversation_id: UUID, query: str, *, before: int | N
     conversation, _ = place_of(person, conversation_id)
     admit(person.tenant_id, person.user_id, "search")
     if not query.strip() or len(query) > _MAX_QUERY or "\x00" in query:
-        message = f"Give 1 to {_MAX_QUERY} characters."
-        raise InvalidInput(f"q: {message}", errors={"q": [message]})
+        raise InvalidInput.at("q", f"Give 1 to {_MAX_QUERY} characters.")
     rows = _messages(conversation).filter(
         search=SearchQuery(query, config="simple", search_type="websearch"), deleted_at=None
     )

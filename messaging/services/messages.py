@@ -91,27 +91,31 @@ def send(caller: Caller, conversation_id: UUID, draft: Draft) -> Sent:
     return Sent(_announce_new(message), duplicate=False)
 
 
-def say(conversation: Conversation, text: str) -> None:
-    """Append a message of the service itself. The conversation is locked."""
-    message_id = str(new_id())
-    _announce_new(
-        _append(
-            conversation,
-            sender_id=None,
-            sender_name="",
-            client_message_id=message_id,
-            message_type=MessageType.SYSTEM,
-            text=text[:MAX_TEXT],
-            file=None,
-            reply_to=None,
-        )
+def say(conversation: Conversation, text: str, by: str) -> None:
+    """Append a message of the service itself, about what somebody did: to them it is no news. It is locked."""
+    message = _append(
+        conversation,
+        sender_id=None,
+        sender_name="",
+        client_message_id=str(new_id()),
+        message_type=MessageType.SYSTEM,
+        text=text[:MAX_TEXT],
+        file=None,
+        reply_to=None,
     )
+    Participant.objects.filter(
+        conversation=conversation, user_id=by, left_at=None, last_read_seq=message.seq - 1
+    ).update(last_read_seq=message.seq, read_at=message.created_at)
+    _announce_new(message)
 
 
-def edit(caller: Caller, message_id: UUID, text: str) -> dict[str, Any]:
-    """Change the text of a message of one's own. Raises ``NotFound``, ``Conflict``, ``PermissionDenied``."""
+def edit(caller: Caller, message_id: UUID, text: str, *, within: UUID | None = None) -> dict[str, Any]:
+    """Change the text of a message of one's own. Raises ``NotFound``, ``Conflict``, ``PermissionDenied``.
+
+    ``within`` is the conversation in which it is looked for; None: in all of them.
+    """
     person = person_of(caller)
-    conversation, _, message = _locked(person, message_id)
+    conversation, _, message = _locked(person, message_id, within)
     if message.sender_id != person.user_id:
         raise PermissionDenied("Only its sender may change a message.")
     if message.deleted_at is not None:
@@ -123,10 +127,10 @@ def edit(caller: Caller, message_id: UUID, text: str) -> dict[str, Any]:
     return _changed(conversation, message, "message_updated", ["text", "edited_at"])
 
 
-def delete(caller: Caller, message_id: UUID) -> dict[str, Any]:
+def delete(caller: Caller, message_id: UUID, *, within: UUID | None = None) -> dict[str, Any]:
     """Delete a message: one's own, or, as a moderator, anybody's, which is audited. Raises ``NotFound``."""
     person = person_of(caller)
-    conversation, place, message = _locked(person, message_id)
+    conversation, place, message = _locked(person, message_id, within)
     own = message.sender_id == person.user_id
     if not own:
         require_role(place, ParticipantRole.MODERATOR)
@@ -160,13 +164,13 @@ def moderate(caller: Caller, message: ChatMessage) -> None:
         _delete(conversation, message, caller.actor_label or caller.actor_id)
 
 
-def react(caller: Caller, message_id: UUID, emoji: str, *, present: bool) -> dict[str, Any]:
+def react(caller: Caller, message_id: UUID, emoji: str, *, present: bool, within: UUID | None = None) -> dict[str, Any]:
     """Put a reaction on a message (``present``) or take it back; return the message. Raises ``NotFound``."""
     person = person_of(caller)
     emoji = emoji.strip()
     if not 1 <= len(emoji) <= MAX_EMOJI or "\x00" in emoji or emoji.split() != [emoji]:
-        raise InvalidInput("emoji: This is no emoji.", errors={"emoji": [f"Give 1 to {MAX_EMOJI} characters."]})
-    conversation, _, message = _locked(person, message_id)
+        raise InvalidInput.at("emoji", f"Give an emoji, of 1 to {MAX_EMOJI} characters.")
+    conversation, _, message = _locked(person, message_id, within)
     own = Reaction.objects.filter(message=message, user_id=person.user_id, emoji=emoji)
     if own.exists() == present:
         return represent_messages([message])[0]
@@ -218,6 +222,7 @@ def mark_read(caller: Caller, conversation_id: UUID, seq: int | None = None) -> 
             "read_at": rfc3339(now),
         },
         conversations=[conversation_id],
+        also=person.user_id,
     )
     return place
 
@@ -254,8 +259,7 @@ def _sent_before(person: Person, conversation: Conversation, draft: Draft) -> Ch
 
 
 def _id_is_taken() -> Unprocessable:
-    message = "You have sent another message with this id."
-    return Unprocessable(f"client_message_id: {message}", errors={"client_message_id": [message]})
+    return Unprocessable.at("client_message_id", "You have sent another message with this id.")
 
 
 def _file_of(person: Person, conversation: Conversation, draft: Draft) -> ChatFile | None:
@@ -265,10 +269,11 @@ def _file_of(person: Person, conversation: Conversation, draft: Draft) -> ChatFi
         id=draft.file_id, conversation=conversation, uploaded_by=person.user_id, messages=None
     ).first()
     if file is None:
-        message = "You have uploaded no such file to this conversation, or have sent it already."
-        raise InvalidInput(f"file_id: {message}", errors={"file_id": [message]})
+        raise InvalidInput.at(
+            "file_id", "You have uploaded no such file to this conversation, or have sent it already."
+        )
     if draft.message_type == MessageType.IMAGE and not file.content_type.startswith("image/"):
-        raise InvalidInput("file_id: This is no image.", errors={"file_id": ["This is no image."]})
+        raise InvalidInput.at("file_id", "This is no image.")
     return file
 
 
@@ -277,8 +282,7 @@ def _reply_of(conversation: Conversation, draft: Draft) -> ChatMessage | None:
         return None
     replied = ChatMessage.objects.filter(id=draft.reply_to, conversation=conversation, deleted_at=None).first()
     if replied is None:
-        message = "There is no such message in this conversation."
-        raise InvalidInput(f"reply_to: {message}", errors={"reply_to": [message]})
+        raise InvalidInput.at("reply_to", "There is no such message in this conversation.")
     return replied
 
 
@@ -312,13 +316,13 @@ def _announce_new(message: ChatMessage) -> dict[str, Any]:
     return shown
 
 
-def _locked(person: Person, message_id: UUID) -> tuple[Conversation, Participant, ChatMessage]:
+def _locked(person: Person, message_id: UUID, within: UUID | None) -> tuple[Conversation, Participant, ChatMessage]:
     """Return a message with its conversation, locked, and the person's place in it, for a change.
 
     Raises ``NotFound``, ``TooManyRequests``.
     """
     conversation_id = ChatMessage.objects.filter(id=message_id).values_list("conversation_id", flat=True).first()
-    if conversation_id is None:
+    if conversation_id is None or within not in (None, conversation_id):
         raise NotFound
     conversation, place = place_of(person, conversation_id, lock=True)
     message = ChatMessage.objects.filter(id=message_id).first()

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from messaging.models import ChatMessage, Conversation, ConversationKind, MessageType, Participant, UnreadNotice
 from messaging.services import presence
+from messaging.services.people import local_ids
 from notification_service.lib.errors import ServiceError
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.recipients.people import addresses_of, people_by_user_id
@@ -165,7 +166,7 @@ def _reaches(user_ids: set[str]) -> dict[str, dict[str, list[str]]]:
     # Members of the tenant need not be among its recipients; what they sign in with is theirs all the same.
     strangers = user_ids - people.keys()
     devices = devices_of(strangers)
-    signed_in = Membership.objects.filter(user_id__in=_uuids(strangers)).values_list("user_id", "user__email")
+    signed_in = Membership.objects.filter(user_id__in=local_ids(strangers)).values_list("user_id", "user__email")
     emails = {str(user_id): email for user_id, email in signed_in}
     emails |= {user_id: person.email for user_id, person in people.items() if person.email}
     reaches = {}
@@ -202,16 +203,6 @@ def _message(notice: UnreadNotice, unread: Sequence[ChatMessage]) -> tuple[dict[
 def _one_line(text: str, limit: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _uuids(user_ids: set[str]) -> list[UUID]:
-    found = []
-    for text in user_ids:
-        try:
-            found.append(UUID(text))
-        except ValueError:
-            continue
-    return found
 
 
 def _delay() -> timedelta:

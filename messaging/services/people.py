@@ -37,17 +37,22 @@ def other_user_id(text: str, field: str) -> str:
     """Return somebody's id in its normal form. Raises ``InvalidInput`` naming the field."""
     user_id = text.strip()
     if not 1 <= len(user_id) <= MAX_USER_ID or not user_id.isprintable():
-        message = f"A user id has 1 to {MAX_USER_ID} characters, none of them a control character."
-        raise InvalidInput(f"{field}: {message}", errors={field: [message]})
+        raise InvalidInput.at(field, f"A user id has 1 to {MAX_USER_ID} characters, none of them a control character.")
     return user_id
 
 
-def names_of(user_ids: Iterable[str]) -> dict[str, str]:
-    """Return, by user id, the names of those who are members of the tenant in scope and have one."""
+def local_ids(user_ids: Iterable[str]) -> list[UUID]:
+    """Return those ids that may be of people with an account here; other issuers' look otherwise."""
     ids = []
     for text in user_ids:
         with suppress(ValueError):
             ids.append(UUID(text))
+    return ids
+
+
+def names_of(user_ids: Iterable[str]) -> dict[str, str]:
+    """Return, by user id, the names of those who are members of the tenant in scope and have one."""
+    ids = local_ids(user_ids)
     members = Membership.objects.filter(user_id__in=ids).exclude(user__name="") if ids else Membership.objects.none()
     return {str(user_id): name[:255] for user_id, name in members.values_list("user_id", "user__name")}
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.conf import settings
 
 from messaging.events import announce
+from messaging.limits import admit
 from messaging.models import Conversation
 from messaging.representation import rfc3339
 from messaging.services.people import person_of
@@ -118,11 +119,11 @@ def renew(people: Collection[tuple[UUID, str]]) -> None:
 
 
 def update_own(caller: Caller, status: str) -> Presence:
-    """Say how the caller is. Raises ``InvalidInput``."""
+    """Say how the caller is. Raises ``InvalidInput``, ``TooManyRequests``."""
     person = person_of(caller)
+    admit(person.tenant_id, person.user_id, "presence")
     if status not in STATUSES:
-        message = f"Must be one of {', '.join(STATUSES)}."
-        raise InvalidInput(f"status: {message}", errors={"status": [message]})
+        raise InvalidInput.at("status", f"Must be one of {', '.join(STATUSES)}.")
     return beat(person.tenant_id, person.user_id, status)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from django.conf import settings
-from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from messaging.services import presence
@@ -14,34 +13,26 @@ from messaging.sockets.commands import HANDLERS, LONGEST, hub, stop_typing
 from messaging.sockets.connection import ChatConnection
 from messaging.sockets.hub import KIND
 from notification_service.lib.asgi import Receive, Scope, Send
-from notification_service.lib.errors import ServiceError, Unavailable
 from notification_service.lib.ids import new_id
-from notifications.inbox.socket import census, door
-from notifications.inbox.socket.application import accept, turn_away
+from notifications.inbox.socket import census
+from notifications.inbox.socket.application import receive_visitor
 from notifications.inbox.socket.commands import listen_to
+from notifications.inbox.socket.door import Resume
+from notifications.inbox.socket.outlet import Wire
 from notifications.inbox.socket.threads import in_thread
 from notifications.inbox.tickets import Visitor
 
 
 async def chat_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one WebSocket (ASGI 3.0, ``websocket``). ``scope["url_route"]`` holds the tenant of the address."""
-    handshake = door.read_handshake(scope)
-    tenant_id: str = scope["url_route"]["kwargs"]["tenant_id"]
-    if not await accept(receive, send, handshake.subprotocol):
-        return
-    try:
-        visitor = await in_thread(door.admit, handshake, tenant_id, None)
-        await _serve(visitor, receive, send)
-    except ServiceError as error:
-        await turn_away(send, error)
-    except DatabaseError:
-        await turn_away(send, Unavailable())
+    await receive_visitor(scope, receive, send, _serve)
 
 
-async def _serve(visitor: Visitor, receive: Receive, send: Send) -> None:
+async def _serve(visitor: Visitor, resume: Resume | None, receive: Receive, wire: Wire) -> None:
+    """Serve a socket; a position in the address means nothing here: each conversation has its own."""
     person, socket_id = person_of(visitor.caller), new_id().hex
     await census.enter(person.tenant_id, person.user_id, socket_id, kind=KIND)
-    socket = ChatConnection(send, visitor.caller, person, socket_id, visitor.expires_at)
+    socket = ChatConnection(wire, visitor.caller, person, socket_id, visitor.expires_at)
     here = hub()
     here.start()
     here.add(socket)

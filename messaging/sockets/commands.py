@@ -12,6 +12,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from messaging.events import announce
+from messaging.limits import admit
 from messaging.models import MessageType, Participant
 from messaging.representation import represent_participant
 from messaging.services import history, messages, presence
@@ -19,8 +20,9 @@ from messaging.services.messages import Draft
 from messaging.services.people import person_of, place_of
 from messaging.sockets.connection import ChatConnection, Typing
 from messaging.sockets.hub import ChatHub
-from notification_service.lib.errors import Conflict, InvalidInput, NotFound, ServiceError
+from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.scope import tenant_scope
+from notifications.inbox.frames import encode
 from notifications.inbox.socket.commands import Handler
 from notifications.inbox.socket.threads import in_thread
 from tenants.callers import Caller
@@ -119,13 +121,17 @@ async def _resume(socket: ChatConnection, command: Command, more: Command) -> No
         socket.write_frame(type="resync", conversation_id=conversation_id, **top, **more)
     else:
         for message in missed.new:
-            socket.write_frame(type="new_message", conversation_id=conversation_id, message=message)
+            await _tell_again(socket, conversation_id, "new_message", message)
         for message in missed.changed:
             kind = "message_deleted" if message["deleted_at"] else "message_updated"
-            socket.write_frame(type=kind, conversation_id=conversation_id, message=message)
+            await _tell_again(socket, conversation_id, kind, message)
         count = len(missed.new) + len(missed.changed)
         socket.write_frame(type="resumed", conversation_id=conversation_id, **top, count=count, **more)
     socket.release(conversation_id, after_revision=conversation.revision)
+
+
+async def _tell_again(socket: ChatConnection, conversation_id: UUID, kind: str, message: dict[str, Any]) -> None:
+    await socket.write_patiently(encode({"type": kind, "conversation_id": conversation_id, "message": message}))
 
 
 async def _mark_read(socket: ChatConnection, command: Command, more: Command) -> None:
@@ -154,15 +160,15 @@ async def _send(socket: ChatConnection, command: Command, more: Command) -> None
 
 
 async def _edit(socket: ChatConnection, command: Command, more: Command) -> None:
-    _id(command, "conversation_id")
-    message_id, text = _id(command, "message_id"), _text(command, "text")
-    _acknowledge(socket, more, message=await _run(socket, messages.edit, socket.caller, message_id, text))
+    within, message_id, text = _id(command, "conversation_id"), _id(command, "message_id"), _text(command, "text")
+    edited = await _run(socket, messages.edit, socket.caller, message_id, text, within=within)
+    _acknowledge(socket, more, message=edited)
 
 
 async def _delete(socket: ChatConnection, command: Command, more: Command) -> None:
-    _id(command, "conversation_id")
-    message_id = _id(command, "message_id")
-    _acknowledge(socket, more, message=await _run(socket, messages.delete, socket.caller, message_id))
+    within, message_id = _id(command, "conversation_id"), _id(command, "message_id")
+    deleted = await _run(socket, messages.delete, socket.caller, message_id, within=within)
+    _acknowledge(socket, more, message=deleted)
 
 
 async def _add_reaction(socket: ChatConnection, command: Command, more: Command) -> None:
@@ -174,9 +180,8 @@ async def _remove_reaction(socket: ChatConnection, command: Command, more: Comma
 
 
 async def _react(socket: ChatConnection, command: Command, more: Command, *, present: bool) -> None:
-    _id(command, "conversation_id")
-    message_id, emoji = _id(command, "message_id"), _text(command, "emoji")
-    await _run(socket, messages.react, socket.caller, message_id, emoji, present=present)
+    within, message_id, emoji = _id(command, "conversation_id"), _id(command, "message_id"), _text(command, "emoji")
+    await _run(socket, messages.react, socket.caller, message_id, emoji, present=present, within=within)
     _acknowledge(socket, more)
 
 
@@ -196,6 +201,7 @@ async def _start_typing(socket: ChatConnection, command: Command, more: Command)
     loop = asyncio.get_running_loop()
     typing.ends = loop.call_later(TYPING_ENDS, lambda: hub().errand(stop_typing(socket, conversation_id)))
     if time.monotonic() - typing.told_at >= _TYPING_TOLD:
+        await in_thread(admit, socket.person.tenant_id, socket.person.user_id, "typing")
         typing.told_at = time.monotonic()
         await _tell_typing(socket, conversation_id, typing=True)
     _acknowledge(socket, more)
@@ -216,7 +222,7 @@ def _forget_typing(socket: ChatConnection, conversation_id: UUID) -> bool:
     typing = socket.typing.pop(conversation_id, None)
     if typing is not None and typing.ends is not None:
         typing.ends.cancel()
-    return typing is not None
+    return typing is not None and typing.told_at > 0
 
 
 async def _tell_typing(socket: ChatConnection, conversation_id: UUID, *, typing: bool) -> None:
@@ -250,25 +256,21 @@ def _id(command: Command, field: str) -> UUID:
     try:
         return UUID(command[field])
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise _wrong(field, "Must be an id.") from None
+        raise InvalidInput.at(field, "Must be an id.") from None
 
 
 def _text(command: Command, field: str, default: str | None = None) -> str:
     value = command.get(field, default)
     if not isinstance(value, str):
-        raise _wrong(field, "Must be a text.")
+        raise InvalidInput.at(field, "Must be a text.")
     return value
 
 
 def _number(command: Command, field: str) -> int:
     value = command.get(field)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
-        raise _wrong(field, "Must be a whole number, 0 or more.")
+        raise InvalidInput.at(field, "Must be a whole number, 0 or more.")
     return value
-
-
-def _wrong(field: str, message: str) -> ServiceError:
-    return InvalidInput(f"{field}: {message}", errors={field: [message]})
 
 
 #: What a client of chat may ask for.

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from messaging.services.people import Person
-from notification_service.lib.asgi import Send
-from notifications.inbox.socket.outlet import Outlet
+from notifications.inbox.socket.outlet import Outlet, Wire
 from tenants.callers import Caller
 
 #: A frame of a conversation that waits: its revision, if it has one, and the text.
@@ -36,8 +33,8 @@ class ChatConnection(Outlet):
 
     __slots__ = ("_held", "beats_at", "joined", "person", "typing")
 
-    def __init__(self, send: Send, caller: Caller, person: Person, socket_id: str, expires_at: float | None) -> None:
-        super().__init__(send, caller, socket_id, expires_at)
+    def __init__(self, wire: Wire, caller: Caller, person: Person, socket_id: str, expires_at: float | None) -> None:
+        super().__init__(wire, caller, socket_id, expires_at)
         self.person = person
         self.joined: set[UUID] = set()
         self.typing: dict[UUID, Typing] = {}
@@ -61,8 +58,3 @@ class ChatConnection(Outlet):
         for revision, text in self._held.pop(conversation_id, ()):
             if revision is None or revision > after_revision:
                 self.write(text)
-
-    def write_all(self, frames: list[Mapping[str, Any]]) -> None:
-        """Write frames in order."""
-        for frame in frames:
-            self.write_frame(**frame)

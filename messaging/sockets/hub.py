@@ -128,6 +128,8 @@ class ChatHub(Clockwork):
         if envelope["everywhere"] and may is not None:
             for user_id in may & tenant.sockets.keys():
                 sockets |= tenant.sockets[user_id]
+        if envelope["also"] is not None:
+            sockets |= tenant.sockets.get(envelope["also"], set())
         for conversation_id in conversations:
             sockets |= tenant.rooms.get(conversation_id, set())
         for socket in sockets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ServiceError(Exception):
@@ -26,6 +26,11 @@ class ServiceError(Exception):
         self.errors = {field: list(messages) for field, messages in (errors or {}).items()}
         self.retry_after = retry_after
         super().__init__(self.message)
+
+    @classmethod
+    def at(cls, field: str, message: str, *, code: str | None = None) -> Self:
+        """Return the refusal of one field."""
+        return cls(f"{field}: {message}", code=code, errors={field: [message]})
 
 
 class InvalidInput(ServiceError):

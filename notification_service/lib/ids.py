@@ -16,8 +16,11 @@ def new_id() -> UUID:
 
 
 def id_floor(moment: datetime) -> UUID:
-    """Return the lowest value that an id made at ``moment`` can have: the bound of a range over ids."""
-    return UUID(int=int(moment.timestamp() * 1000) << _TIME_SHIFT)
+    """Return the lowest value that an id made at ``moment`` can have: the bound of a range over ids.
+
+    An id's time begins in 1970; before that the lowest of all ids is the bound.
+    """
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << _TIME_SHIFT)
 
 
 def id_time(value: UUID) -> datetime:

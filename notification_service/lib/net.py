@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import SplitResult, urlsplit
 
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -61,6 +62,35 @@ class NetworkPolicy:
         return (not clear_text and is_public(address)) or any(
             plain.version == network.version and plain in network for network in self.allowed_networks
         )
+
+
+def http_parts(url: str) -> SplitResult | None:
+    """Return the parts of an HTTP(S) address with a host, all in printable ASCII; None of anything else."""
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if complete and url.isascii() and url.isprintable() and " " not in url else None
+
+
+def check_url(url: str, policy: NetworkPolicy, *, example: str) -> SplitResult:
+    """Return the parts of an address that a tenant supplied. Raises ``ValueError`` in words if it can not be called.
+
+    What a name resolves to, and how an address may be spelled otherwise, is judged at each connection.
+    """
+    parts = http_parts(url)
+    if parts is None or "@" in parts.netloc or parts.fragment:
+        raise ValueError(f"Enter an address such as {example}, without user name or fragment.")
+    if parts.scheme == "http" and not policy.allowed_networks:
+        raise ValueError("Must begin with https://.")
+    try:
+        address = ipaddress.ip_address(parts.hostname or "")
+    except ValueError:
+        return parts
+    if not policy.permits(address):
+        raise ValueError("This address is not public.")
+    return parts
 
 
 #: The default: the internet and nothing else.

@@ -112,6 +112,15 @@ def kill_process(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
+def has_members(process: subprocess.Popen[bytes]) -> bool:
+    """Whether anything runs in the session of a process that was started here, itself or what it started."""
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
 def leftovers(owner: Path) -> list[psutil.Process]:
     """Return the running processes that were started for ``owner``, by this parent or an earlier one."""
     found = []

@@ -21,6 +21,8 @@ _SPARE_CORES = min(max(1, (os.cpu_count() or 1) - 1), 4)
 #: core to the others, and where cores are few it gives way to them (``WORKER_NICE``).
 WORKERS = {"worker": ("critical,normal,control", 2), "worker-bulk": ("bulk", _SPARE_CORES)}
 BULK_NICE = 10
+#: Seconds for a killed worker's pool processes, which end what they have begun: longer than they take at the most.
+_POOL_LINGERS = 30.0
 #: How uvicorn serves everything. Compression costs 20 KB a socket. Neither a client that reads nothing nor a request
 #: that does not end may keep it from stopping.
 WEB_SERVER = (
@@ -45,6 +47,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
         ready: Callable[[], bool] = lambda: True,
         settle: float = 0.0,
         nice: int = 0,
+        linger: float = 0.0,
     ) -> Service:
         return Service(
             name=name,
@@ -55,6 +58,7 @@ def local_services(setup: LocalSetup) -> list[Service]:
             once=once,
             ready=ready,
             settle=settle,
+            linger=linger,
         )
 
     sandbox_ports = [f"--smtp-port={setup.ports['sandbox_smtp']}", f"--http-port={setup.ports['sandbox_http']}"]
@@ -73,8 +77,9 @@ def local_services(setup: LocalSetup) -> list[Service]:
             *celery,
             *arguments,
             needs=("seed", "sandbox"),
-            ready=lambda: worker_answers(environment["REDIS_URL"], name),
+            ready=lambda: worker_answers(environment["REDIS_URL"], f"local@{name}"),
             nice=BULK_NICE if queues == "bulk" else 0,
+            linger=_POOL_LINGERS,
         )
 
     # Without a Kafka there is nothing to read.
@@ -136,12 +141,12 @@ def accepts(port: int) -> bool:
         return False
 
 
-def worker_answers(redis_url: str, name: str) -> bool:
-    """Return whether a Celery worker of this installation answers a ping through the broker."""
+def worker_answers(redis_url: str, hostname: str) -> bool:
+    """Return whether a Celery worker answers a ping through the broker."""
     options = {"socket_timeout": 2, "socket_connect_timeout": 2}
     with Celery(broker=redis_url, set_as_current=False, broker_transport_options=options) as app:
         try:
-            pongs = app.control.ping(destination=[f"local@{name}"], timeout=0.5, limit=1)
+            pongs = app.control.ping(destination=[hostname], timeout=0.5, limit=1)
         except (OSError, KombuError):  # no broker
             return False
     return bool(pongs)

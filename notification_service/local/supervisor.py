@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from notification_service.local.logs import LogSink
-from notification_service.local.processes import RunAs, kill_process, start_process
+from notification_service.local.processes import RunAs, has_members, kill_process, start_process
 from notification_service.local.server import ServerFailed
 
 _TICK = 0.05
@@ -45,7 +45,8 @@ class Service:
     """What to run. ``needs`` are the services that must have been ready once before this one starts.
 
     ``once``: it runs to its end, and a failure ends everything. ``ready`` must answer within about two seconds;
-    ``settle`` is the number of seconds that the process must have lived for before it counts as ready.
+    ``settle`` is the number of seconds that the process must have lived for before it counts as ready. What a process
+    that died leaves in its session has ``linger`` seconds to end by itself.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGTERM
     stop_timeout: float = 15.0
+    linger: float = 0.0
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ class _Child:
     not_before: float = 0.0
     kill_at: float = 0.0
     slow: bool = False
+    #: Earlier processes in whose sessions something may still run, and when that is killed.
+    left: dict[subprocess.Popen[bytes], float] = field(default_factory=dict)
 
     def enter(self, state: State) -> None:
         self.state, self.since = state, time.monotonic()
@@ -124,6 +128,7 @@ class Supervisor:
             while not self._stop_signals:
                 self._answer_requests()
                 for child in self._children.values():
+                    self._clear_away(child)
                     self._advance(child)
                 self._announce()
                 time.sleep(_TICK)
@@ -196,8 +201,8 @@ class Supervisor:
             )
 
     def _on_exit(self, child: _Child, code: int) -> None:
-        if child.process is not None:
-            kill_process(child.process)  # what it left in its session: pool processes of a killed worker
+        if child.process is not None:  # what it left in its session: pool processes of a killed worker
+            child.left[child.process] = time.monotonic() + child.service.linger
         child.process = None
         if child.state is State.STOPPING:
             child.enter(State.STOPPED)
@@ -210,6 +215,14 @@ class Supervisor:
             raise StartFailed(f"{child.service.name} failed ({_how(code)}); its log: {path}")
         else:
             self._retry_later(child, _how(code))
+
+    def _clear_away(self, child: _Child) -> None:
+        """Kill what dead processes have left behind and had its time."""
+        for process, until in list(child.left.items()):
+            if time.monotonic() >= until:
+                kill_process(process)
+            if not has_members(process):
+                del child.left[process]
 
     def _retry_later(self, child: _Child, why: str) -> None:
         delay = min(_FIRST_DELAY * 2**child.failures, _LONGEST_DELAY)
@@ -295,6 +308,9 @@ class Supervisor:
                     child.process = None
                     child.enter(State.STOPPED)
             time.sleep(_TICK)
+        for child in self._children.values():
+            for process in child.left:
+                kill_process(process)
 
     def _needs_of(self, name: str) -> set[str]:
         """What a service needs, directly and through others (a migration that has ended needs the database too)."""

@@ -10,9 +10,11 @@ from uuid import UUID
 
 import orjson
 
-from notifications.batches.columns import Columns
+from notifications.batches.columns import SHOWN_COLUMNS, Columns, fitted
+from notifications.batches.dialects import refused
 from notifications.batches.reading import SHOWN
 from notifications.channels.base import Channel, ContentError
+from notifications.channels.placeholders import Placeholder
 from notifications.recipients.suppressions import suppression_key
 from notifications.templates.lookups import is_known_locale
 
@@ -24,6 +26,10 @@ _MAX_USER_ID: Final = 255
 
 class Provable(Protocol):
     """Words that say whether they can be filled in."""
+
+    @property
+    def placeholders(self) -> Collection[str]:
+        """Names of what is filled in."""
 
     def prove(self, context: Mapping[str, Any], locale: str = "") -> None:
         """Render once. Raises ``ContentError``."""
@@ -49,6 +55,23 @@ class Broken:
     code: str
     reason: str
     original: str
+
+
+def columns_for(columns: Columns, words: Provable, shared: Mapping[str, Any]) -> Columns:
+    """Return columns as the words spell their names. ``shared`` are values for every row.
+
+    Raises ``InvalidInput`` for the field ``file`` if the words ask for what no row can have: not even one that fills
+    all its cells.
+    """
+    columns = fitted(columns, words.placeholders)
+    filled = {name: "1" for name in columns.names if name}
+    try:
+        words.prove({**shared, **filled})
+    except ContentError as error:
+        if (missing := error.placeholder) and missing not in filled and Placeholder(missing).find(shared) is None:
+            found = ", ".join(f"'{title}'" for title in columns.titles[:SHOWN_COLUMNS])
+            raise refused(f"No column fills the placeholder {missing!r}. The first row has {found}.") from None
+    return columns
 
 
 class RowChecker:
@@ -105,9 +128,7 @@ class RowChecker:
         if sum(map(len, cells)) > MAX_CONTEXT // 4 and len(orjson.dumps(context)) > MAX_CONTEXT:
             reason = f"The values have more than {MAX_CONTEXT // 1024} KB."
             return self._broken(number, "", "too_long", reason, cells)
-        if self._channel.key == "inapp":
-            user_id = user_id or address
-        return Candidate(number, address, context, user_id, locale)
+        return Candidate(number, address, context, user_id or self._channel.user_id_of(address), locale)
 
     @staticmethod
     def _broken(number: int, column: str, code: str, reason: str, cells: Sequence[str]) -> Broken:

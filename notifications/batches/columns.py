@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from notification_service.lib.errors import InvalidInput
@@ -11,6 +11,8 @@ from notifications.batches.dialects import refused
 
 MAX_COLUMNS: Final = 200
 MAX_NAME: Final = 100
+#: Columns that an error names.
+SHOWN_COLUMNS: Final = 20
 RECIPIENT: Final = "recipient"
 USER_ID: Final = "user_id"
 LOCALE: Final = "locale"
@@ -68,12 +70,24 @@ def columns_of(header: Sequence[str], channel: str, mapping: Mapping[str, Any]) 
         recipient = _place(lowered, ADDRESS_NAMES.get(channel, ()))
     if recipient is None and user_id is None:
         known = ", ".join(f"'{name}'" for name in (RECIPIENT, *ADDRESS_NAMES.get(channel, ())[:1]))
-        found = ", ".join(f"'{title[:MAX_NAME]}'" for title in titles[:20])
+        found = ", ".join(f"'{title[:MAX_NAME]}'" for title in titles[:SHOWN_COLUMNS])
         raise refused(f"No column has the address: name it {known}, or give a mapping. The first row has {found}.")
     names = [
         None if meaning is None or lowered[index] == RECIPIENT else meaning for index, meaning in enumerate(meanings)
     ]
     return Columns(titles, names, recipient, user_id, _place(lowered, (LOCALE,)))
+
+
+def fitted(columns: Columns, placeholders: Collection[str]) -> Columns:
+    """Return columns with the capitals of the placeholders that they fill: ``Name`` fills ``{{ name }}``."""
+    spellings: dict[str, list[str]] = {}
+    for each in placeholders:
+        spellings.setdefault(each.lower(), []).append(each)
+    names = []
+    for name in columns.names:
+        meant = spellings.get(name.lower(), []) if name and name not in placeholders else []
+        names.append(meant[0] if len(meant) == 1 else name)
+    return replace(columns, names=names)
 
 
 def _check_titles(titles: Sequence[str]) -> None:

@@ -137,10 +137,10 @@ class ItemChecker:
         metadata = own.get("metadata")
         if words.category and (metadata is not None or "category" not in shared.metadata):
             metadata = categorised(shared.metadata if metadata is None else metadata, words.category)
-        if key == "inapp":
-            user_id = user_id or addresses[0]
+        owner = channels.get(key).user_id_of
         rows.extend(
-            Row(new_id(), address, context, user_id, locale, content, metadata, version) for address in addresses
+            Row(new_id(), address, context, user_id or owner(address), locale, content, metadata, version)
+            for address in addresses
         )
 
     def _words_of(self, key: str, both: Mapping[str, Any], own: Mapping[str, Any]) -> Words:

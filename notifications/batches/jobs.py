@@ -17,6 +17,7 @@ from notification_service.lib.errors import Conflict, NotFound
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.batches import progress, staging, uploads
+from notifications.batches.checking import columns_for
 from notifications.batches.columns import columns_of, expected_names
 from notifications.batches.models import Batch, BatchSource, BatchStatus, Job, JobStatus, Phase
 from notifications.batches.services import cancel_batch, hold_batch
@@ -67,7 +68,7 @@ def create_job(
     with tenant_scope(tenant_id):
         channel_of(call.channel)
         check_times(call.scheduled_at, call.expires_at, timezone.now())
-        words_of(call.channel, content=call.content, template=call.template)
+        words = words_of(call.channel, content=call.content, template=call.template)
         if call.lane != Lane.BULK:
             lookups.check("lane", call.lane)
         if not call.dry_run:
@@ -76,7 +77,7 @@ def create_job(
     kept = False
     try:
         if upload.dialect:
-            columns_of(upload.dialect.header, call.channel, call.mapping)
+            columns_for(columns_of(upload.dialect.header, call.channel, call.mapping), words, call.context)
 
         def act() -> Answer:
             return Answer(202, {"id": str(_insert(caller, call, upload, job_id).id)})

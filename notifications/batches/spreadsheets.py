@@ -20,6 +20,8 @@ from notifications.batches.columns import MAX_COLUMNS
 from notifications.batches.dialects import refused
 
 _MAGIC: Final = b"PK\x03\x04"
+#: How a workbook of Excel 97 to 2003 begins ([MS-CFB], section 2.2).
+_OLD_MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: Parts of an archive, octets of all of them unpacked, and of the table of texts, which is held in memory.
 MAX_PARTS: Final = 2_000
 MAX_UNPACKED: Final = 300 * 1024 * 1024
@@ -33,9 +35,12 @@ _BREATH: Final = 2_000
 
 
 def is_workbook(file: IO[bytes]) -> bool:
-    """Whether a file begins like a ZIP archive."""
+    """Whether a file begins like a ZIP archive. Raises ``InvalidInput`` for a workbook of an old Excel."""
     file.seek(0)
-    return file.read(4) == _MAGIC
+    head = file.read(len(_OLD_MAGIC))
+    if head == _OLD_MAGIC:
+        raise refused("This is a workbook of an old Excel (.xls); save it as .xlsx or CSV.")
+    return head.startswith(_MAGIC)
 
 
 def check_workbook(file: IO[bytes]) -> None:

@@ -16,8 +16,8 @@ from notifications.batches.wake import SETTLE_TASK, TURN_TASK, enqueue_settling,
 
 log = structlog.get_logger(__name__)
 
-#: Chunks of records that one task cancels, holds or lets go.
-_CHUNKS = 10
+#: Chunks of records that one task cancels, holds or lets go: a second's work, as others wait in the same queue.
+_CHUNKS = 2
 
 
 @shared_task(name=TURN_TASK)

@@ -24,8 +24,8 @@ from notification_service.lib.errors import ServiceError, TooManyRequests
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
 from notifications.batches import progress, staging, uploads
-from notifications.batches.checking import Broken, Candidate, RowChecker
-from notifications.batches.columns import Columns, columns_of, expected_names
+from notifications.batches.checking import Broken, Candidate, RowChecker, columns_for
+from notifications.batches.columns import Columns, columns_of, expected_names, fitted
 from notifications.batches.dialects import detect_dialect
 from notifications.batches.jobs import ACTIVE, close_batch
 from notifications.batches.models import BatchStatus, Job, JobStatus, Phase
@@ -33,7 +33,7 @@ from notifications.batches.people import addresses_by_user
 from notifications.batches.reading import Malformed, RowReader
 from notifications.batches.services import add_to_batch, deadline_of
 from notifications.batches.spreadsheets import write_csv
-from notifications.batches.words import words_again
+from notifications.batches.words import Words, words_again
 from notifications.channels.registry import channels
 from notifications.records.bulk import Shared
 from notifications.records.states import Status
@@ -183,7 +183,9 @@ class _Turn:
             write_csv(workbook, table, _every(1.0, self._alive))
             size = table.tell()
             dialect = detect_dialect(table, expected_names(job.channel, job.mapping))
-            columns_of(dialect.header, job.channel, job.mapping)
+            with tenant_scope(job.tenant_id):
+                words = _words(job)
+            columns_for(columns_of(dialect.header, job.channel, job.mapping), words, job.context)
             table.seek(0)
             path = uploads.save(job.tenant_id, job.id, table, "csv")
         before = job.file
@@ -238,12 +240,12 @@ class _Turn:
             self.reader = RowReader(file, delimiter=job.delimiter, offset=job.offset, number=job.row_number)
             self.rows = iter(self.reader)
             with tenant_scope(job.tenant_id):
-                words = words_again(job.channel, content=job.content, template_version_id=job.template_version_id)
+                words = _words(job)
                 locales = lookups.known("locale")
             self.checker = RowChecker(
                 channel=channels.get(job.channel),
                 words=words,
-                columns=_columns(job),
+                columns=fitted(_columns(job), words.placeholders),
                 region=default_region(job.tenant_id),
                 shared=job.context,
                 locales=locales,
@@ -292,6 +294,11 @@ def _completed() -> dict[str, Any]:
 def _columns(job: Job) -> Columns:
     """Return what the columns of a job's file mean."""
     return columns_of(job.header, job.channel, job.mapping)
+
+
+def _words(job: Job) -> Words:
+    """Return what a job says. Needs its scope."""
+    return words_again(job.channel, content=job.content, template_version_id=job.template_version_id)
 
 
 def _with_addresses(job: Job, columns: Columns, candidates: list[Candidate], broken: list[Broken]) -> list[Candidate]:

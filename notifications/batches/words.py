@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from notification_service.lib.errors import ContentInvalid, InvalidInput
 from notifications.channels.base import CompiledContent, ContentError
 from notifications.records.intake import channel_of
-from notifications.records.words import UNSUBSCRIBE
+from notifications.records.words import provable
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
-
-#: What a template is shown for the link that each record gets of its own.
-_ANY_LINK: Final = {UNSUBSCRIBE: "https://example.com/u/token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +27,16 @@ class Words:
     compiled: CompiledContent | CompiledTemplate
     category: str = ""
 
+    @property
+    def placeholders(self) -> Collection[str]:
+        """Names of what is filled in."""
+        return self.compiled.placeholders
+
     def prove(self, context: Mapping[str, Any], locale: str = "") -> None:
         """Render once. Raises ``ContentError`` naming the placeholder that has no value."""
+        context = provable(self.compiled, context)
         if isinstance(self.compiled, CompiledTemplate):
-            linked = UNSUBSCRIBE in self.compiled.placeholders
-            self.compiled.render({**_ANY_LINK, **context} if linked else context, locale=locale)
+            self.compiled.render(context, locale=locale)
         else:
             self.compiled.render(context)
 

@@ -25,9 +25,8 @@ from notifications.campaigns.consent import LANE, Addressed, decisions
 from notifications.campaigns.models import Campaign
 from notifications.campaigns.states import RecipientState
 from notifications.campaigns.tallies import Counted
-from notifications.campaigns.words import UNSUBSCRIBE, Words, sample_limit, variant_of, words_of
+from notifications.campaigns.words import Words, sample_limit, variant_of, words_of
 from notifications.recipients.preferences import Defer, Withhold
-from notifications.recipients.unsubscribe import unsubscribe_url
 from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.states import WAITING_SQL
 from tenants import limits
@@ -58,17 +57,6 @@ class _Becoming:
     reason: str
     variant: str
     record_id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Addressee:
-    """What a link of the way out needs to know (``recipients.unsubscribe.Sent``)."""
-
-    id: UUID
-    tenant_id: UUID
-    channel: str
-    recipient: str
-    lane: str = LANE
 
 
 def record_some(campaign: Campaign, zones: Sequence[str], limit: int) -> int:
@@ -153,12 +141,8 @@ def _take(campaign: Campaign, zones: Sequence[str], limit: int) -> list[_Taken]:
 def _record(
     campaign: Campaign, row: _Taken, said: Words, context: dict[str, Any], decision: Withhold | Defer | None
 ) -> Row:
-    record_id = new_id()
-    if said.wants_unsubscribe_url:
-        addressee = _Addressee(record_id, campaign.tenant_id, campaign.channel, row.address)
-        context[UNSUBSCRIBE] = unsubscribe_url(addressee)
     return Row(
-        id=record_id,
+        id=new_id(),
         recipient=row.address,
         context=context,
         user_id=row.user_id,

@@ -45,11 +45,7 @@ def move(campaign: Campaign, target: CampaignStatus, *, problem: str = "") -> No
     Paused, they are held back; resumed, let go; cancelled with it. Raises ``Conflict`` if it may not move there.
     """
     if target not in TRANSITIONS[CampaignStatus(campaign.status)]:
-        raise Conflict(
-            f"A campaign that is {campaign.status} can not become {target}.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        raise wrong_status(campaign, f"A campaign that is {campaign.status} can not become {target}.")
     now = timezone.now()
     changes: dict[str, Any] = {"status": target, "problem": problem[:500], "next_turn_at": now, "failed_turns": 0}
     if target == CampaignStatus.PAUSED:
@@ -73,6 +69,11 @@ def move(campaign: Campaign, target: CampaignStatus, *, problem: str = "") -> No
     wake_after_commit(campaign.tenant_id, campaign.id)
     tell_after_commit(campaign)
     log.info("campaign_moved", campaign_id=str(campaign.id), status=str(target), problem=problem)
+
+
+def wrong_status(campaign: Campaign, message: str) -> Conflict:
+    """Return the refusal of what a campaign's status does not allow."""
+    return Conflict(message, code="wrong_status", errors={"status": [f"Is {campaign.status}."]})
 
 
 def save(campaign: Campaign, **changes: Any) -> None:

@@ -13,21 +13,27 @@ from django.utils import timezone
 from notification_service.lib.errors import Conflict, ContentInvalid, InvalidInput, NotFound
 from notifications.campaigns import sources, tallies
 from notifications.campaigns.models import Campaign, CampaignRecipient
-from notifications.campaigns.moves import get_locked, move, save
+from notifications.campaigns.moves import get_locked, move, save, wrong_status
 from notifications.campaigns.staging import Candidate, Checked, check, is_zone, stage
 from notifications.campaigns.states import EDITABLE, FINAL, CampaignStatus, Segment, Staging
 from notifications.campaigns.timing import first_moment
 from notifications.campaigns.wake import wake_after_commit
-from notifications.campaigns.words import UNSUBSCRIBE, check_variants, pin, variant_of, words_of
+from notifications.campaigns.words import check_variants, pin, variant_of, words_of
 from notifications.credentials.services import require_credential
 from notifications.records.intake import NewRecord, accept_many, channel_of
 from notifications.records.models import NotificationRecord
 from notifications.templates import lookups
+from notifications.templates.building import UNSUBSCRIBE
 from tenants import audit, limits
 from tenants.callers import Caller
 from tenants.models import Tenant
 
 _MAX_ERRORS: Final = 50
+#: Why somebody who is named by an id can not be written to.
+_NOT_REACHED: Final = {
+    "no_device": "No active device of this person is registered.",
+    "no_address": "No address of this person is known for this channel.",
+}
 #: How far ahead a campaign may be scheduled.
 _HORIZON: Final = timedelta(days=366)
 #: What a campaign is made of, and what may change until it sends.
@@ -122,11 +128,7 @@ def delete_campaign(caller: Caller, campaign_id: UUID) -> None:
     """Forget a draft, or a campaign that is over, and its recipients. Raises ``NotFound``, ``Conflict``."""
     campaign = get_locked(campaign_id)
     if campaign.status != CampaignStatus.DRAFT and campaign.status not in FINAL:
-        raise Conflict(
-            f"A campaign that is {campaign.status} can not be deleted: cancel it first.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        raise wrong_status(campaign, f"A campaign that is {campaign.status} can not be deleted: cancel it first.")
     now = timezone.now()
     save(campaign, deleted_at=now, next_turn_at=now)
     wake_after_commit(campaign.tenant_id, campaign.id)
@@ -137,7 +139,9 @@ def launch(caller: Caller, campaign_id: UUID) -> Campaign:
     """Begin to send now; the words are pinned. Raises ``NotFound``, ``Conflict``, and as creating does."""
     campaign = get_locked(campaign_id)
     if campaign.status == CampaignStatus.PAUSED:
-        raise Conflict("A campaign that is paused is resumed.", code="wrong_status", errors={"status": ["Is paused."]})
+        raise wrong_status(campaign, "A campaign that is paused is resumed.")
+    if campaign.status not in EDITABLE:
+        raise wrong_status(campaign, f"A campaign that is {campaign.status} can not be launched.")
     _make_ready(campaign)
     campaign.scheduled_at = campaign.local_start = None
     move(campaign, CampaignStatus.SENDING)
@@ -153,11 +157,7 @@ def schedule(caller: Caller, campaign_id: UUID, at: datetime, *, in_recipient_ti
     """
     campaign = get_locked(campaign_id)
     if campaign.status not in EDITABLE:
-        raise Conflict(
-            f"A campaign that is {campaign.status} can not be scheduled.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        raise wrong_status(campaign, f"A campaign that is {campaign.status} can not be scheduled.")
     now = timezone.now()
     begins = first_moment(at) if in_recipient_timezone else at
     last = begins + timedelta(hours=26) if in_recipient_timezone else begins
@@ -183,11 +183,7 @@ def resume(caller: Caller, campaign_id: UUID) -> Campaign:
     """Go on where it was paused. Raises ``NotFound``, ``Conflict``."""
     campaign = get_locked(campaign_id)
     if campaign.status != CampaignStatus.PAUSED:
-        raise Conflict(
-            f"Only a paused campaign can be resumed; this one is {campaign.status}.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        raise wrong_status(campaign, f"Only a paused campaign can be resumed; this one is {campaign.status}.")
     move(campaign, CampaignStatus.SENDING if campaign.launched_at else CampaignStatus.SCHEDULED)
     audit.record(caller, "campaign.resumed", "campaign", campaign.id)
     return campaign
@@ -220,11 +216,12 @@ def send_test(
     campaign = get_campaign(campaign_id)
     words = words_of(campaign)
     if variant and variant not in words:
-        _refuse("variant", f"There is no variant {variant!r}; known: {', '.join(words)}.")
+        known = f"known: {', '.join(words)}" if campaign.variants else "this campaign has none"
+        _refuse("variant", f"There is no variant {variant!r}; {known}.")
     first = CampaignRecipient.objects.filter(campaign_id=campaign.id).order_by("id").first()
     said = words[variant or (variant_of(campaign, first.bucket) if first else next(iter(words)))]
     values = {**campaign.context, **(first.context if first else {}), **context}
-    if said.wants_unsubscribe_url:
+    if UNSUBSCRIBE in said.compiled.placeholders:
         values.setdefault(UNSUBSCRIBE, settings.PUBLIC_URL)  # nobody is unsubscribed by a test
     limits.admit(campaign.tenant_id, caller.mode, notifications=len(recipients))
     category = {"category": campaign.category} if campaign.category else {}
@@ -255,11 +252,8 @@ def _moved(caller: Caller, campaign_id: UUID, target: CampaignStatus, action: st
 def _editable(campaign_id: UUID) -> Campaign:
     campaign = get_locked(campaign_id)
     if campaign.status not in EDITABLE:
-        raise Conflict(
-            f"Only a campaign that is a draft or scheduled can be changed; this one is {campaign.status}.",
-            code="wrong_status",
-            errors={"status": [f"Is {campaign.status}."]},
-        )
+        message = f"Only a campaign that is a draft or scheduled can be changed; this one is {campaign.status}."
+        raise wrong_status(campaign, message)
     return campaign
 
 
@@ -288,7 +282,9 @@ def _stage_given(campaign: Campaign, recipients: Sequence[Candidate]) -> None:
     words, kind = words_of(campaign), InvalidInput
     for each in checked:
         where = f"recipients.{each.candidate.number}"
-        if each.problem:
+        if each.candidate.refused:
+            errors[f"{where}.user_id"] = [_NOT_REACHED[each.candidate.refused]]
+        elif each.problem:
             errors[f"{where}.recipient"] = [each.problem]
         elif not is_zone(each.candidate.timezone):
             errors[f"{where}.timezone"] = [f"{each.candidate.timezone!r} is not an IANA time zone."]

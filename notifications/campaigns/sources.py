@@ -22,7 +22,7 @@ from notifications.campaigns.models import Campaign
 from notifications.campaigns.moves import save
 from notifications.campaigns.staging import CHUNK, Candidate, check, stage
 from notifications.campaigns.states import Segment, Staging
-from notifications.recipients.people import addresses_of, find_people
+from notifications.recipients.people import addresses_of, check_where, find_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def check_source(source: Mapping[str, Any], channel: str) -> None:
         elif problem := _lost(job):
             _refuse("csv_job", problem)
     elif source["type"] == "filter":
-        find_people(**_filter(source), limit=1)
+        check_where(source.get("where", {}), "recipient_filter.where")
 
 
 # What a segment asks of the earlier campaign's row (r) and of its record (n).
@@ -91,6 +91,8 @@ LEFT JOIN notification_record AS n ON n.id = r.record_id
 WHERE r.campaign_id = %s AND r.id > %s AND (r.state <> 'rejected' OR r.reason = '') AND {condition}
 ORDER BY r.id LIMIT %s
 """
+#: How a filter names people (``find_people``).
+_NAMES: Final = ("user_ids", "external_user_ids", "roles", "emails", "where")
 _FIRST: Final = str(UUID(int=0))
 
 
@@ -148,7 +150,7 @@ def _read_people(source: Mapping[str, Any], position: Any, channel: str) -> Page
 
 
 def _filter(source: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: source[name] for name in ("user_ids", "roles", "emails", "where") if name in source}
+    return {name: source[name] for name in _NAMES if name in source}
 
 
 _READERS: Final[Mapping[str, Reader]] = {

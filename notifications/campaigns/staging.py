@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from django.db import connection
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
 from notifications.batches.copying import INCOMING, as_jsonb, insert_copied
+from notifications.batches.people import addresses_by_user
 from notifications.campaigns import tallies
 from notifications.campaigns.models import Campaign
 from notifications.campaigns.tallies import Counted
@@ -61,10 +62,10 @@ class Staged:
 
 
 def check(campaign: Campaign, candidates: Sequence[Candidate]) -> list[Checked]:
-    """Bring addresses into their normal form; people become their devices on the push channel."""
+    """Bring addresses into their normal form; people who are named by an id become their addresses."""
     channel, region = channels.get(campaign.channel), default_region(campaign.tenant_id)
     checked = []
-    for candidate in _with_devices(campaign.channel, candidates):
+    for candidate in _with_addresses(campaign.channel, candidates):
         if candidate.refused:
             checked.append(Checked(candidate, candidate.recipient[:MAX_ADDRESS], candidate.refused))
             continue
@@ -134,13 +135,14 @@ def _row(campaign: Campaign, each: Checked) -> tuple[Any, ...]:
     # What is wrong is listed as often as it was given.
     spelling = f"{candidate.number}:{each.address}" if each.problem else each.address
     key = address_key(campaign.channel, spelling)
+    owner = "" if each.problem else channels.get(campaign.channel).user_id_of(each.address)
     return (
         new_id(),
         _clean(each.address),
         key,
         bucket_of(campaign.id, key),
         as_jsonb(candidate.context),
-        _clean(candidate.user_id)[:255],
+        _clean(candidate.user_id or owner)[:255],
         _clean(candidate.locale)[:35],
         candidate.timezone if is_zone(candidate.timezone) else "",
         candidate.number,
@@ -156,20 +158,29 @@ def is_zone(name: str) -> bool:
         return False
 
 
-def _with_devices(channel: str, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
-    """Yield candidates, those who name a person and no token once for each of that person's devices."""
-    people = {each.user_id for each in candidates if channel == PUSH and each.user_id and not each.recipient}
-    devices = devices_of(people) if people else {}
+def _with_addresses(channel: str, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Yield candidates, those who name a person and no address once for each address at which the person is known."""
+    people = {each.user_id for each in candidates if each.user_id and not each.recipient and not each.refused}
+    found = _reached(channel, people) if people else {}
     for each in candidates:
-        if channel != PUSH or each.recipient or not each.user_id:
+        if each.recipient or each.refused or not each.user_id:
             yield each
-        elif found := devices.get(each.user_id):
-            for device in found:
-                yield Candidate(
-                    each.number, device.token, each.context, each.user_id, each.locale or device.locale, each.timezone
-                )
+        elif reached := found.get(each.user_id):
+            for address, locale in reached:
+                yield replace(each, recipient=address, locale=each.locale or locale)
         else:
-            yield Candidate(each.number, "", each.context, each.user_id, refused="no_device")
+            yield replace(each, refused="no_device" if channel == PUSH else "no_address")
+
+
+def _reached(channel: str, people: set[str]) -> dict[str, list[tuple[str, str]]]:
+    """Return where people are reached: addresses, and the languages of those that have one of their own."""
+    if channel == PUSH:
+        devices = devices_of(people)
+        return {user_id: [(device.token, device.locale) for device in some] for user_id, some in devices.items()}
+    if channel == "inapp":  # whose inbox it is says the id itself, known here or not
+        return {user_id: [(user_id, "")] for user_id in people}
+    known = addresses_by_user(people, channel)
+    return {user_id: [(address, "") for address in addresses] for user_id, addresses in known.items()}
 
 
 def _clean(text: str) -> str:

@@ -35,7 +35,12 @@ from notifications.records.states import Lane
 REPORTER: Final = "tracking"
 _NOBODY: Final = UUID(int=0)
 _SIGNATURE: Final = 16
-_LINK = re.compile(r"""(<a\b[^>]*?\bhref\s*=\s*)(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+#: A link: its other attributes are passed over one by one and never again, whatever markup a stranger writes.
+_LINK = re.compile(
+    r"""(<a(?>\s+(?!href[\s=])[^\s"'<>/=]+(?>\s*=\s*(?>"[^"]*"|'[^']*'|[^\s"'<>=`]+))?+)*+\s+href\s*=\s*)"""
+    r"""(?:"([^"]*)"|'([^']*)')""",
+    re.IGNORECASE,
+)
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
 
 

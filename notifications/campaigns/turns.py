@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -22,7 +22,7 @@ from notifications.campaigns import sources, tallies
 from notifications.campaigns.fanout import CHUNK, cancel_staged, due_backlog, record_some
 from notifications.campaigns.models import Campaign, CampaignRecipient, CampaignTally
 from notifications.campaigns.moves import locked, move, save, tell_after_commit
-from notifications.campaigns.progress import measure
+from notifications.campaigns.progress import measure, progress_of
 from notifications.campaigns.proof import prove
 from notifications.campaigns.staging import look_ahead
 from notifications.campaigns.states import CampaignStatus, Staging
@@ -205,11 +205,24 @@ def _settle(campaign: Campaign) -> datetime | None:
         campaign.proved_at = now
         if prove(campaign):
             move(campaign, CampaignStatus.COMPLETED)
-            facts = {"campaignId": campaign.id, "name": campaign.name, "channel": campaign.channel}
-            publish("campaign.completed", facts, key=str(campaign.id), unique=str(campaign.id))
+            publish("campaign.completed", _summary(campaign), key=str(campaign.id), unique=str(campaign.id))
             return now
         campaign.reached = None  # whatever is left is looked for from the start
     return now + (_SOON if moved else _LATER)
+
+
+def _summary(campaign: Campaign) -> dict[str, Any]:
+    now = progress_of(campaign)
+    return {
+        "campaignId": campaign.id,
+        "name": campaign.name,
+        "channel": campaign.channel,
+        "recipients": now.total,
+        "sent": now.sent,
+        "failed": now.failed,
+        "suppressed": now.suppressed + now.withheld,
+        "completedAt": campaign.finished_at,
+    }
 
 
 def _stop(campaign: Campaign) -> datetime | None:

@@ -14,12 +14,11 @@ from notifications.channels.base import CompiledContent, ContentError
 from notifications.channels.registry import channels
 from notifications.recipients.suppressions import category_of
 from notifications.records.categories import category_of_version
-from notifications.records.words import UNSUBSCRIBE
+from notifications.records.words import provable
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
 
 __all__ = [
-    "UNSUBSCRIBE",
     "Words",
     "bucket_of",
     "category_of_campaign",
@@ -40,14 +39,9 @@ class Words:
     template_version_id: UUID | None
     compiled: CompiledContent | CompiledTemplate
 
-    @property
-    def wants_unsubscribe_url(self) -> bool:
-        """Whether a content has a place for the way out; of a template delivery fills it in."""
-        return self.template_version_id is None and UNSUBSCRIBE in self.compiled.placeholders
-
     def problem(self, context: Mapping[str, Any], locale: str = "") -> ContentError | None:
         """Return why these words can not be said in this context, or None if they can."""
-        context = {UNSUBSCRIBE: "https://example.com", **context}
+        context = provable(self.compiled, context)
         try:
             if isinstance(self.compiled, CompiledTemplate):
                 self.compiled.render(context, locale=locale)

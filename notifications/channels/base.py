@@ -60,6 +60,10 @@ class Channel(ABC):
     def normalise_address(self, address: str, *, region: str | None = None) -> str:
         """Return the one form of the address that is stored and compared. Raises ``ContentError``."""
 
+    def user_id_of(self, address: str) -> str:
+        """Return the user id that a normal address is by itself, or nothing: most are nobody's that we know of."""
+        return ""
+
     @abstractmethod
     def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content with its shape and limits checked. Raises ``ContentError`` naming the field."""

@@ -125,6 +125,10 @@ class InAppChannel(Channel):
             )
         return text
 
+    def user_id_of(self, address: str) -> str:
+        """Return the address: inboxes are addressed by their owners' ids."""
+        return address
+
     def validate(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are set, checked. Raises ``ContentError`` naming the field."""
         valid = validated(InAppContent, content)

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from notifications.credentials import services
 from notifications.credentials.circuit import circuits
 from notifications.credentials.models import Credential, CredentialStatus
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import ServiceView, TenantView
 from tenants.permissions import Permission
 
@@ -115,13 +116,7 @@ class CheckOut(serializers.Serializer[Any]):
     steps = CheckStepOut(many=True)
 
 
-_PERMISSIONS = {
-    "GET": Permission.CREDENTIALS_READ,
-    "POST": Permission.CREDENTIALS_MANAGE,
-    "PUT": Permission.CREDENTIALS_MANAGE,
-    "PATCH": Permission.CREDENTIALS_MANAGE,
-    "DELETE": Permission.CREDENTIALS_MANAGE,
-}
+_PERMISSIONS = reading_and_writing(Permission.CREDENTIALS_READ, Permission.CREDENTIALS_MANAGE)
 
 
 @extend_schema(tags=["credentials"])

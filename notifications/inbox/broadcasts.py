@@ -6,7 +6,7 @@ other, with a number in its owner's stream and a place in the unread counter.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,6 +24,7 @@ from notifications.inbox import live, streams
 from notifications.inbox.models import Audience, Broadcast, InboxMessage, InboxStream, Priority
 from notifications.inbox.streams import NewMessage
 from notifications.recipients.people import people_by_user_id
+from notifications.recipients.preferences import Planned, Withhold, decide
 from tenants import audit
 from tenants.callers import Caller
 
@@ -31,6 +32,7 @@ from tenants.callers import Caller
 TENANT_STREAM: Final = ""
 LASTS, LASTS_AT_MOST = timedelta(days=30), timedelta(days=366)
 MOST_ROLES, MOST_USERS = 50, 10_000
+_INAPP: Final = "inapp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ def create(
 ) -> Broadcast:
     """Write a broadcast; who is connected gets it after the commit.
 
-    It lasts 30 days if nothing is said, and a year at most. Raises ``InvalidInput`` naming the field, and
-    ``ContentInvalid``. Needs the tenant's scope.
+    It lasts 30 days if neither the call nor its content says otherwise, and a year at most. Raises ``InvalidInput``
+    naming the field, and ``ContentInvalid``. Needs the tenant's scope.
     """
     now = timezone.now()
-    ends = expires_at or now + LASTS
-    _check(audience, roles, user_ids, ends, now)
     rendered = _rendered(content)
-    rendered.pop("expires_at", None)
+    own_end = rendered.pop("expires_at", None)
+    ends = expires_at or (datetime.fromisoformat(own_end) if own_end else now + LASTS)
+    _check(audience, roles, user_ids, ends, now)
     tenant_id = current_tenant_id()
     seq = streams.lock([TENANT_STREAM])[TENANT_STREAM].seq + 1
     InboxStream.objects.filter(user_id=TENANT_STREAM).update(seq=seq, updated_at=now)
@@ -88,7 +90,10 @@ def create(
 
 
 def deliver(people: Collection[Person]) -> None:
-    """Put the broadcasts that these people have not got yet into their inboxes. Needs the tenant's scope."""
+    """Put the broadcasts that these people have not got yet into their inboxes. Needs the tenant's scope.
+
+    Who has switched off a broadcast's category does not get it; quiet hours do not keep it back.
+    """
     roles = {person.user_id: person.roles for person in people}
     tenant_id = current_tenant_id()
     # Read before the locks: a broadcast of a later number is delivered by whoever announces it.
@@ -104,32 +109,43 @@ def deliver(people: Collection[Person]) -> None:
     if any(each.audience == Audience.ROLE for each, _, _ in audiences):
         for user_id, known in people_by_user_id(list(behind)).items():
             roles[user_id] = roles[user_id].union(known.roles)
-    streams.append(
-        [
-            NewMessage(
-                user_id=user_id,
-                content=broadcast.content,
-                category=broadcast.category,
-                priority=broadcast.priority,
-                created_at=broadcast.created_at,
-                expires_at=broadcast.expires_at,
-                broadcast_id=broadcast.id,
-            )
-            for user_id, stream in behind.items()
-            for broadcast, named, meant in audiences
-            if broadcast.seq > stream.broadcast_seq
-            and (
-                broadcast.audience == Audience.TENANT
-                or (broadcast.audience == Audience.USERS and user_id in named)
-                or (broadcast.audience == Audience.ROLE and meant & roles[user_id])
-            )
-        ]
-    )
+    meant_for = [
+        (user_id, broadcast)
+        for user_id, stream in behind.items()
+        for broadcast, named, meant in audiences
+        if broadcast.seq > stream.broadcast_seq
+        and (
+            broadcast.audience == Audience.TENANT
+            or (broadcast.audience == Audience.USERS and user_id in named)
+            or (broadcast.audience == Audience.ROLE and meant & roles[user_id])
+        )
+    ]
+    streams.append([_copy(user_id, broadcast) for user_id, broadcast in _wanted(meant_for)])
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE inbox_stream SET broadcast_seq = %s WHERE tenant_id = %s AND user_id = ANY (%s)",
             [top, tenant_id, list(behind)],
         )
+
+
+def _wanted(meant_for: Sequence[tuple[str, Broadcast]]) -> Iterator[tuple[str, Broadcast]]:
+    """Yield those broadcasts that their readers have not switched off."""
+    wishes = decide([Planned(user_id, _INAPP, each.created_at, each.category, "normal") for user_id, each in meant_for])
+    for meant, wish in zip(meant_for, wishes, strict=True):
+        if not isinstance(wish, Withhold):
+            yield meant
+
+
+def _copy(user_id: str, broadcast: Broadcast) -> NewMessage:
+    return NewMessage(
+        user_id=user_id,
+        content=broadcast.content,
+        category=broadcast.category,
+        priority=broadcast.priority,
+        created_at=broadcast.created_at,
+        expires_at=broadcast.expires_at,
+        broadcast_id=broadcast.id,
+    )
 
 
 def get(broadcast_id: UUID) -> Broadcast:
@@ -182,7 +198,7 @@ def _check(audience: str, roles: Sequence[str], user_ids: Sequence[str], ends: d
 
 def _rendered(content: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return channels.get("inapp").prepare(content)[1].render({})
+        return channels.get(_INAPP).prepare(content)[1].render({})
     except ContentError as error:
         field = f"content.{error.field}" if error.field else "content"
         raise ContentInvalid(error.message, errors={field: [error.message]}) from None

@@ -138,8 +138,7 @@ def snooze(user_id: str, *, ids: Collection[UUID], until: datetime | None) -> Ch
     A message that expires sooner goes then.
     """
     if until is not None and until <= timezone.now():
-        message = "This moment is past."
-        raise InvalidInput(f"until: {message}", errors={"until": [message]})
+        raise InvalidInput.at("until", "This moment is past.")
     return _change(
         user_id,
         ids,
@@ -168,14 +167,12 @@ def acknowledge(user_id: str, *, ids: Collection[UUID], by: str) -> Changed:
 
 def delete(user_id: str, *, ids: Collection[UUID] | None = None, only_read: bool = False) -> Changed:
     """Delete messages: these, or all, or all that are read. Their contents are gone at once."""
-    changed = _remove(
-        [user_id],
-        "(%(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s)) AND (NOT %(only_read)s OR read_at IS NOT NULL)",
-        reason="deleted",
-        names_all=ids is None and not only_read,
-        ids=None if ids is None else _limited(ids),
-        only_read=only_read,
-    )
+    if only_read:
+        changed = _remove([user_id], "read_at IS NOT NULL", reason="deleted")
+    elif ids is None:
+        changed = _remove([user_id], "true", reason="deleted", names_all=True)
+    else:
+        changed = _remove([user_id], _THESE, reason="deleted", ids=_limited(ids))
     return changed.get(user_id) or _unchanged(user_id)
 
 
@@ -197,7 +194,7 @@ def expire_before(user_ids: Collection[str], message_id: UUID, *, most: int) -> 
 
 
 def wake_due(user_ids: Collection[str]) -> None:
-    """Let go what has expired, and bring back what was snoozed until now."""
+    """Let go what has expired, and bring back, as unread, what was snoozed until now."""
     _remove(user_ids, "wake_at <= now() AND expires_at <= now()", reason="expired")
     awake = InboxMessage.objects.filter(
         user_id__in=list(user_ids), wake_at__lte=timezone.now(), snoozed_until__isnull=False, deleted_at=None
@@ -207,7 +204,7 @@ def wake_due(user_ids: Collection[str]) -> None:
             message.user_id,
             [message.id],
             condition="snoozed_until <= now()",
-            assignments="snoozed_until = NULL, wake_at = expires_at",
+            assignments="snoozed_until = NULL, wake_at = expires_at, read_at = NULL",
             describe=partial(_again, message),
         )
 
@@ -251,14 +248,14 @@ def _remove(
         condition=condition,
         assignments="deleted_at = now(), wake_at = NULL, content = '{}'",
         describe=describe,
+        named=None if names_all else MOST_IDS,
         **parameters,
     )
 
 
 def _limited(ids: Collection[UUID]) -> list[UUID]:
     if len(ids) > MOST_IDS:
-        message = f"At most {MOST_IDS} at once."
-        raise InvalidInput(f"ids: {message}", errors={"ids": [message]})
+        raise InvalidInput.at("ids", f"At most {MOST_IDS} at once.")
     return list(ids)
 
 
@@ -267,5 +264,5 @@ def _updated(changes: dict[str, Any], ids: Sequence[UUID]) -> dict[str, Any]:
 
 
 def _again(message: InboxMessage, _: Sequence[UUID]) -> dict[str, Any]:
-    message.snoozed_until = None
+    message.snoozed_until = message.read_at = None
     return {"type": "notification", "snooze_over": True, **represent_message(message)}

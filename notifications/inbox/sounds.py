@@ -115,9 +115,9 @@ def _kind(data: bytes) -> tuple[str, str]:
 def _name_from(file_name: str) -> str:
     stem = "".join(each if each in _NAME_CHARACTERS else "-" for each in PurePath(file_name).stem)[:100].strip("-.")
     if not stem:
-        raise InvalidInput("name: Give the sound a name.", errors={"name": ["Give the sound a name."]})
+        raise InvalidInput.at("name", "Give the sound a name.")
     return stem
 
 
 def _refused(message: str) -> InvalidInput:
-    return InvalidInput(f"file: {message}", errors={"file": [message]})
+    return InvalidInput.at("file", message)

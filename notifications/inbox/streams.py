@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -21,6 +21,7 @@ from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
 from notifications.inbox import live
 from notifications.inbox.frames import encode, message_frame
+from notifications.inbox.live import Streamed
 from notifications.inbox.models import InboxChange
 
 #: What makes a message count as unread. The stored counters are its number, at every commit.
@@ -165,11 +166,19 @@ UPDATE inbox_message AS m SET {{assignments}} FROM hit WHERE m.id = hit.id
 RETURNING m.id, m.user_id, m.broadcast_id, hit.was_unread, ({UNREAD}) AS is_unread
 """
 _ADVANCE = """
-UPDATE inbox_stream AS s SET seq = s.seq + 1, unread = s.unread + n.delta, updated_at = now()
-FROM unnest(%s::text[], %s::int[]) AS n (user_id, delta)
+UPDATE inbox_stream AS s SET seq = s.seq + n.steps, unread = s.unread + n.delta, updated_at = now()
+FROM unnest(%s::text[], %s::int[], %s::int[]) AS n (user_id, steps, delta)
 WHERE s.tenant_id = %s AND s.user_id = n.user_id
 RETURNING s.user_id, s.seq, s.unread
 """
+
+
+class _Hit(NamedTuple):
+    """A message that a change concerned, and what that does to the counter."""
+
+    id: UUID
+    delta: int
+    is_record: bool
 
 
 def change(
@@ -179,40 +188,53 @@ def change(
     assignments: str,
     describe: Describe,
     most: int | None = None,
+    named: int | None = None,
     **parameters: Any,
 ) -> dict[str, Changed]:
     """Change the messages of these people that fulfil a condition; return what came of it, by person.
 
     ``condition`` and ``assignments`` are SQL of ours, with ``parameters`` by name. Each person concerned gets one
-    number and one frame. ``most`` limits how many messages change at once. Somebody without such a message is left
-    out, and their stream stays where it is.
+    number and one frame, or several if a frame may name only so many messages (``named``). ``most`` limits how many
+    messages change at once. Somebody without such a message is left out, and their stream stays where it is.
     """
     tenant_id = current_tenant_id()
     streams = lock(user_ids)
     given = {"tenant": tenant_id, "users": list(streams), "most": most, **parameters}
-    ids: dict[str, list[UUID]] = defaultdict(list)
-    records: dict[str, list[UUID]] = defaultdict(list)
-    deltas: dict[str, int] = defaultdict(int)
+    hits: dict[str, list[_Hit]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(_CHANGE.format(condition=condition, assignments=assignments), given)
         for message_id, user_id, broadcast_id, was_unread, is_unread in cursor.fetchall():
-            ids[user_id].append(message_id)
-            deltas[user_id] += is_unread - was_unread
-            if broadcast_id is None:
-                records[user_id].append(message_id)
-        if not ids:
+            hits[user_id].append(_Hit(message_id, is_unread - was_unread, broadcast_id is None))
+        if not hits:
             return {}
-        cursor.execute(_ADVANCE, [list(deltas), list(deltas.values()), tenant_id])
+        parts = {user_id: _parts(every, named or len(every)) for user_id, every in hits.items()}
+        deltas = [sum(hit.delta for hit in every) for every in hits.values()]
+        cursor.execute(_ADVANCE, [list(hits), [len(each) for each in parts.values()], deltas, tenant_id])
         moved = cursor.fetchall()
-    changed = {
-        user_id: Changed(tuple(ids[user_id]), seq, unread, tuple(records[user_id])) for user_id, seq, unread in moved
-    }
-    frames = [
-        (user_id, each.seq, encode({**describe(each.ids), "seq": each.seq, "unread": each.unread}))
-        for user_id, each in changed.items()
-    ]
+    changed, frames = {}, []
+    for user_id, seq, unread in moved:
+        every = hits[user_id]
+        records = tuple(hit.id for hit in every if hit.is_record)
+        changed[user_id] = Changed(tuple(hit.id for hit in every), seq, unread, records)
+        frames += _frames_of(user_id, parts[user_id], seq, unread, describe)
     InboxChange.objects.bulk_create(
         InboxChange(tenant_id=tenant_id, user_id=user_id, seq=seq, frame=frame) for user_id, seq, frame in frames
     )
     live.publish_streams(tenant_id, frames)
     return changed
+
+
+def _parts(hits: Sequence[_Hit], most: int) -> list[Sequence[_Hit]]:
+    return [hits[start : start + most] for start in range(0, len(hits), most)]
+
+
+def _frames_of(
+    user_id: str, parts: Sequence[Sequence[_Hit]], seq: int, unread: int, describe: Describe
+) -> list[Streamed]:
+    """Return a frame for each part, the last one numbered ``seq``, with what is unread after it."""
+    frames = []
+    for part in reversed(parts):
+        body = describe([hit.id for hit in part])
+        frames.append((user_id, seq, encode({**body, "seq": seq, "unread": unread})))
+        seq, unread = seq - 1, unread - sum(hit.delta for hit in part)
+    return frames[::-1]

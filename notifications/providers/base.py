@@ -218,6 +218,9 @@ class ReceiptRequest:
         return parse_qsl(self.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=200)
 
 
+#: What is told of a message that was not begun before ``Provider.stop``: nobody was asked, it can be sent at once.
+NOT_BEGUN = SendResult(False, response="The worker that had it was stopped before it was sent.", retryable=True)
+
 #: Called exactly once per message, as soon as its result is known, from the event loop that sends.
 OnResult = Callable[[OutgoingMessage, SendResult], None]
 
@@ -228,7 +231,7 @@ class Provider(ABC, Generic[C]):
     """Base class of all providers. An instance belongs to one event loop and keeps its connections there.
 
     A simple provider implements ``send``; one that can do better with many messages at once (pipelining,
-    batch endpoints) overrides ``send_many``.
+    batch endpoints) overrides ``send_many``, and looks at ``stopped`` before it begins a message.
     """
 
     key: ClassVar[str]
@@ -239,6 +242,8 @@ class Provider(ABC, Generic[C]):
     needs_credential: ClassVar[bool] = True
     #: How many messages of one chunk are in flight at the same time.
     concurrency: ClassVar[int] = 32
+    #: Whether this instance may begin no further message.
+    stopped: bool = False
 
     def __init__(self, *, network_policy: NetworkPolicy = PUBLIC_ONLY) -> None:
         #: Which addresses a host that a tenant supplied may have.
@@ -262,7 +267,7 @@ class Provider(ABC, Generic[C]):
 
         async def lane() -> None:
             for message in queue:
-                on_result(message, await self._send_safely(message, credential))
+                on_result(message, NOT_BEGUN if self.stopped else await self._send_safely(message, credential))
 
         await asyncio.gather(*(lane() for _ in range(min(self.concurrency, len(messages)))))
 
@@ -273,6 +278,10 @@ class Provider(ABC, Generic[C]):
             # Nobody knows how far it came.
             words = f"{type(error).__name__}: {error}"[:500]
             return SendResult.failure(FailureReason.UNKNOWN_ERROR, words, ambiguous=True)
+
+    def stop(self) -> None:
+        """Begin no further message: ``send_many`` ends those that it has begun; the others get ``NOT_BEGUN``."""
+        self.stopped = True
 
     async def check(self, credential: C) -> CheckResult:
         """Really connect with the credential, send nothing, and say what happened."""

@@ -148,7 +148,7 @@ class FcmProvider(HttpProvider[FcmCredential]):
         self, messages: Sequence[OutgoingMessage], credential: FcmCredential, on_result: OnResult
     ) -> None:
         """Send all messages concurrently. Without an access token none is tried: they share that one failure."""
-        token = await self._tokens.get(credential.account()) if messages else ""
+        token = await self._tokens.get(credential.account()) if messages and not self.stopped else ""
         if isinstance(token, SendResult):
             for message in messages:
                 on_result(message, token)

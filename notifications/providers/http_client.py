@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 from aiohttp.abc import AbstractStreamWriter, ResolveResult
 from pydantic import AfterValidator
 
-from notification_service.lib.net import PUBLIC_ONLY, BlockedAddress, NetworkPolicy, resolve_allowed
+from notification_service.lib.net import PUBLIC_ONLY, BlockedAddress, NetworkPolicy, http_parts, resolve_allowed
 from notifications.providers.base import FailureReason, SendResult
 
 #: Longest text of the other side that is kept, in characters.
@@ -38,12 +37,8 @@ _R = FailureReason
 
 def check_base_url(value: str) -> str:
     """Return an address without its trailing slash. Raises ``ValueError`` for all but a plain HTTP(S) address."""
-    try:
-        url = urlsplit(value)
-        complete = url.scheme in ("https", "http") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        complete = False
-    if not complete or not value.isascii() or not value.isprintable() or " " in value:
+    url = http_parts(value)
+    if url is None:
         raise ValueError("Enter an address such as https://api.example.com.")
     if url.query or url.fragment or url.username is not None or url.password is not None:
         raise ValueError("Enter the address without user name, query or fragment.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from notifications.providers.base import CredentialSchema, OutgoingMessage, Provider, SendResult
+from notifications.providers.base import CredentialSchema, FailureReason, OutgoingMessage, Provider, SendResult
 
 
 class InAppCredential(CredentialSchema):
@@ -30,5 +31,8 @@ class InAppProvider(Provider[InAppCredential]):
     needs_credential: ClassVar[bool] = False
 
     async def send(self, message: OutgoingMessage, credential: InAppCredential) -> SendResult:
-        """Accept, and hand on what it says."""
+        """Accept, and hand on what it says; not what would have left the inbox already (``expired``)."""
+        expires_at = message.content.get("expires_at")
+        if expires_at is not None and datetime.fromisoformat(expires_at) <= datetime.now(UTC):
+            return SendResult.failure(FailureReason.EXPIRED, f"Its time in the inbox was over at {expires_at}.")
         return Rendered(True, response="stored", provider_message_id=str(message.id), content=message.content)

@@ -82,15 +82,20 @@ class SmtpProvider(Provider[SmtpCredential]):
         """
         if not messages:
             return
-        run = Run(messages, lambda message: _delivery(message, credential), _answers(credential), on_result)
+        run = Run(
+            messages,
+            lambda message: _delivery(message, credential),
+            _answers(credential),
+            on_result,
+            is_stopped=lambda: self.stopped,
+        )
         pool = self._pools.setdefault(_pool_key(credential), _Pool())
         pool.users += 1
         try:
             await self._send_over(pool, credential, run)
         finally:
             pool.users -= 1
-        while left := run.take():
-            run.settle(left.message, run.failure)
+        run.settle_rest()
         if run.callback_error:
             raise run.callback_error
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from notifications.providers.base import FailureReason, OutgoingMessage, SendResult
+from notifications.providers.base import NOT_BEGUN, FailureReason, OutgoingMessage, SendResult
 from notifications.providers.smtp_answers import Answers
 from notifications.providers.smtp_client import Connection, Reply
 
@@ -97,6 +97,8 @@ class Run:
         prepare: Callable[[OutgoingMessage], Delivery],
         answers: Answers,
         on_result: Callable[[OutgoingMessage, SendResult], None],
+        *,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.answers = answers
         #: What ended the last connection that could not be opened or kept.
@@ -115,10 +117,16 @@ class Run:
         self._returned: deque[Delivery] = deque()
         self._prepare = prepare
         self._on_result = on_result
+        self._is_stopped = is_stopped
         self.callback_error: Exception | None = None
 
     def take(self) -> Delivery | None:
-        """Return the next delivery, or None if there is none. Messages that can not be built are settled here."""
+        """Return the next delivery, or None if there is none or none may be begun any more.
+
+        Messages that can not be built are settled here.
+        """
+        if self._is_stopped():
+            return None
         if self._returned:
             return self._returned.popleft()
         for message in self._source:
@@ -155,6 +163,13 @@ class Run:
             return False
         self.give_back(delivery)
         return True
+
+    def settle_rest(self) -> None:
+        """Settle what no connection took, for the reason that ended the last one unless nothing more may be begun."""
+        while left := self.take():
+            self.settle(left.message, self.failure)
+        for message in (*(delivery.message for delivery in self._returned), *self._source):  # if it was stopped
+            self.settle(message, NOT_BEGUN)
 
     def settle(self, message: OutgoingMessage, result: SendResult) -> None:
         """Report a result. An error of the callback is kept for the end: it must not cost others their results."""

@@ -17,7 +17,8 @@ from notification_service.lib.masking import mask
 from notifications.channels.registry import channels
 from notifications.recipients import services, suppressions
 from notifications.recipients.models import MAX_ADDRESS, Device, Platform, Suppression, SuppressionReason
-from tenants.api.permissions import AnyOf
+from tenants.api.filters import TrueOrFalseFilter
+from tenants.api.permissions import AnyOf, reading_and_writing
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -87,7 +88,7 @@ class DeviceOut(serializers.ModelSerializer[Device]):
 
 class DeviceFilter(django_filters.FilterSet):  # type: ignore[misc]
     platform = django_filters.ChoiceFilter(choices=Platform.choices)
-    active = django_filters.BooleanFilter()
+    active = TrueOrFalseFilter()
     device_id = django_filters.CharFilter()
 
     class Meta:
@@ -207,7 +208,7 @@ class SuppressionFilter(django_filters.FilterSet):  # type: ignore[misc]
     search = django_filters.CharFilter(field_name="address", lookup_expr="icontains")
     reason = django_filters.ChoiceFilter(choices=SuppressionReason.choices)
     category = django_filters.CharFilter()
-    active = django_filters.BooleanFilter(method="still_holds", help_text="Whether it has not expired.")
+    active = TrueOrFalseFilter(method="still_holds", help_text="Whether it has not expired.")
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 
@@ -226,11 +227,7 @@ class SuppressionFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(holding if value else ~holding)
 
 
-_PERMISSIONS = {
-    "GET": Permission.NOTIFICATIONS_READ,
-    "POST": Permission.NOTIFICATIONS_WRITE,
-    "DELETE": Permission.NOTIFICATIONS_WRITE,
-}
+_PERMISSIONS = reading_and_writing(Permission.NOTIFICATIONS_READ, Permission.NOTIFICATIONS_WRITE)
 
 
 @extend_schema(tags=["suppressions"])

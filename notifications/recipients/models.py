@@ -16,12 +16,16 @@ MAX_ADDRESS: Final = 2048
 
 
 class RecipientStatus(models.TextChoices):
-    """``approved`` and ``active`` people receive; ``pending`` ones wait for approval, ``disabled`` ones get nothing."""
+    """``approved`` and ``active`` people receive.
+
+    ``pending`` and ``unverified`` ones wait for approval, ``disabled`` ones get nothing.
+    """
 
     PENDING = "pending", "Pending"
     APPROVED = "approved", "Approved"
     ACTIVE = "active", "Active"
     DISABLED = "disabled", "Disabled"
+    UNVERIFIED = "unverified", "Unverified"
 
 
 class Recipient(TenantModel):

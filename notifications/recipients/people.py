@@ -17,6 +17,8 @@ from notifications.recipients.services import PUSH, devices_of
 RECEIVING: Final = (RecipientStatus.ACTIVE, RecipientStatus.APPROVED)
 _FIELDS: Final = ("locale", "time_zone", "name", "email", "phone")
 _METADATA: Final = "metadata."
+#: Characters of a condition's name.
+_LONGEST: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Person:
 def find_people(
     *,
     user_ids: Collection[str] = (),
-    external_ids: Collection[str] = (),
+    external_user_ids: Collection[str] = (),
     roles: Collection[str] = (),
     emails: Collection[str] = (),
     where: Mapping[str, Any] | None = None,
@@ -56,12 +58,12 @@ def find_people(
 ) -> list[Person]:
     """Return people who may be written to (active or approved), by ascending id. Needs the tenant's scope.
 
-    Wanted is who is meant by *any* of ``user_ids`` (the tenant's word or our id), ``external_ids``, ``roles`` and
+    Wanted is who is meant by *any* of ``user_ids`` (the tenant's word or our id), ``external_user_ids``, ``roles`` and
     ``emails``, and of those who fits *all* of ``where``: ``locale``, ``time_zone``, ``name``, ``email``, ``phone`` or
     ``metadata.<path>`` with a value, or a list of values of which one fits. Naming nobody finds nobody; everybody is
     ``where={}``. The next page is ``after`` the last id. Raises ``InvalidInput`` for a condition that is unknown.
     """
-    named = _named(user_ids, external_ids, roles, emails)
+    named = _named(user_ids, external_user_ids, roles, emails)
     if named is None and where is None:
         return []
     wanted = Q(deleted_at=None, status__in=RECEIVING) & _conditions(where or {})
@@ -75,9 +77,9 @@ def find_people(
 def check_where(where: Mapping[str, Any], field: str = "where") -> None:
     """Raise ``InvalidInput`` for a condition of ``find_people`` that is unknown; ``field`` is the caller's word."""
     for name in where:
-        if name not in _FIELDS and (not name.startswith(_METADATA) or name == _METADATA):
-            message = f"Unknown condition {name!r}; known: {', '.join(_FIELDS)}, metadata.…"
-            raise InvalidInput(message, errors={f"{field}.{name}": [message]})
+        if name not in _FIELDS and (not name.startswith(_METADATA) or name == _METADATA or len(name) > _LONGEST):
+            message = f"Unknown condition {name[:64]!r}; known: {', '.join(_FIELDS)}, metadata.…"
+            raise InvalidInput(message, errors={f"{field}.{name[:64]}": [message]})
 
 
 def people_by_user_id(user_ids: Iterable[str]) -> dict[str, Person]:
@@ -96,7 +98,7 @@ def people_by_user_id(user_ids: Iterable[str]) -> dict[str, Person]:
 
 
 def barred_among(user_ids: Collection[str]) -> set[str]:
-    """Return the ids of people who are known and may not be written to: pending or disabled. Needs tenant scope."""
+    """Return the ids of people who are known and may not be written to, such as pending ones. Needs tenant scope."""
     if not user_ids:
         return set()
     rows = Recipient.objects.filter(by_user_id(user_ids), deleted_at=None).exclude(status__in=RECEIVING)
@@ -143,10 +145,10 @@ def by_user_id(user_ids: Collection[str]) -> Q:
     return by_external_id(user_ids) | Q(id__in=ids)
 
 
-def by_external_id(external_ids: Collection[str]) -> Q:
+def by_external_id(external_user_ids: Collection[str]) -> Q:
     """Return the condition that a row of ``Recipient`` has one of the external ids."""
     # Saying that it is not empty, which follows from the rest, lets the planner use the (partial) index.
-    return Q(external_user_id__in=list(external_ids)) & ~Q(external_user_id="")
+    return Q(external_user_id__in=list(external_user_ids)) & ~Q(external_user_id="")
 
 
 def by_email(emails: Collection[str]) -> Q:
@@ -155,11 +157,11 @@ def by_email(emails: Collection[str]) -> Q:
 
 
 def _named(
-    user_ids: Collection[str], external_ids: Collection[str], roles: Collection[str], emails: Collection[str]
+    user_ids: Collection[str], external_user_ids: Collection[str], roles: Collection[str], emails: Collection[str]
 ) -> Q | None:
     conditions = [
         (user_ids, by_user_id(user_ids)),
-        (external_ids, by_external_id(external_ids)),
+        (external_user_ids, by_external_id(external_user_ids)),
         (roles, Q(roles__overlap=list(roles))),
         (emails, by_email(emails)),
     ]

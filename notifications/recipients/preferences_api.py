@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from notifications.recipients import preferences, users
 from notifications.recipients.models import Category, Digest
 from tenants.api.fields import ClosedSerializer
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -134,13 +135,7 @@ class CategoryOut(serializers.ModelSerializer[Category]):
         read_only_fields = fields
 
 
-_PERMISSIONS = {
-    "GET": Permission.USERS_READ,
-    "POST": Permission.USERS_MANAGE,
-    "PUT": Permission.USERS_MANAGE,
-    "PATCH": Permission.USERS_MANAGE,
-    "DELETE": Permission.USERS_MANAGE,
-}
+_PERMISSIONS = reading_and_writing(Permission.USERS_READ, Permission.USERS_MANAGE)
 
 
 @extend_schema(tags=["preferences"])

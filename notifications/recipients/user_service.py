@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid5
@@ -22,7 +23,7 @@ from django.conf import settings
 from notification_service.lib.encryption import key_ring
 from notification_service.lib.errors import InvalidInput, NotFound
 from notification_service.lib.masking import is_masked, mask
-from notification_service.lib.net import NetworkPolicy
+from notification_service.lib.net import NetworkPolicy, check_url
 from notification_service.lib.redis import RedisUnavailable, attempt
 from notification_service.lib.scope import current_tenant_id
 from notifications.providers.http_client import guarded_session, read_answer
@@ -48,17 +49,27 @@ class _Failed(Exception):
     """The service did not say who somebody is, nor that there is nobody."""
 
 
-def look_up(user_ids: Collection[str]) -> dict[str, Person]:
-    """Return those whom the tenant's user service knows, by the id that was asked. Needs the tenant's scope.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``people`` by the id that was asked; ``unanswered`` are ids of which the service said nothing in time."""
 
-    Empty if the tenant has no such service; whoever could not be asked about in time is missing. Raises nothing for
-    what the service does.
+    people: dict[str, Person] = field(default_factory=dict)
+    unanswered: frozenset[str] = frozenset()
+
+
+def look_up(user_ids: Collection[str]) -> dict[str, Person]:
+    """Return those whom the tenant's user service knows, by the id that was asked, as ``ask_about`` does."""
+    return ask_about(user_ids).people
+
+
+def ask_about(user_ids: Collection[str]) -> Found:
+    """Return what the tenant's user service says of people; nothing if there is none. Needs the tenant's scope.
+
+    Raises nothing for what the service does.
     """
-    if not user_ids:
-        return {}
-    service = UserService.objects.filter(enabled=True).first()
+    service = UserService.objects.filter(enabled=True).first() if user_ids else None
     if service is None:
-        return {}
+        return Found()
     tenant_id = current_tenant_id()
     known = _remembered(tenant_id, user_ids)
     unknown = sorted(set(user_ids) - known.keys())
@@ -71,11 +82,12 @@ def look_up(user_ids: Collection[str]) -> dict[str, Person]:
         if failures:
             log.warning("user_service_failed", tenant_id=str(tenant_id), failures=failures)
     region = default_region(tenant_id)
-    return {
+    people = {
         user_id: person
         for user_id, about in known.items()
         if about is not None and (person := _person(tenant_id, user_id, about, region)) is not None
     }
+    return Found(people, frozenset(set(user_ids) - known.keys()))
 
 
 def set_user_service(caller: Caller, *, url: str, secret: str, enabled: bool = True) -> UserService:
@@ -276,21 +288,12 @@ def _prefix(tenant_id: UUID) -> str:
 
 def _check_url(url: str) -> tuple[str, str]:
     """Return scheme and host. Raises ``InvalidInput`` for the field ``url``."""
-    message = f"Enter an address such as https://crm.example.com/users/{PLACE}, without user name or fragment."
+    policy = NetworkPolicy.parse(settings.OUTBOUND_ALLOWED_NETWORKS)
+    example = f"https://crm.example.com/users/{PLACE}"
     try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if (
-        not good
-        or not url.isascii()
-        or not url.isprintable()
-        or " " in url
-        or "{" in parts.netloc
-        or "@" in parts.netloc
-        or parts.fragment
-        or url.count(PLACE) != 1
-    ):
-        raise InvalidInput(f"url: {message}", errors={"url": [message]})
+        parts = check_url(url, policy, example=example)
+        if "{" in parts.netloc or url.count(PLACE) != 1:
+            raise ValueError(f"Must hold {PLACE} once, after the host, as {example} does.")
+    except ValueError as error:
+        raise InvalidInput(f"url: {error}", errors={"url": [str(error)]}) from None
     return parts.scheme, parts.netloc

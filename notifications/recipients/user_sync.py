@@ -99,32 +99,24 @@ FROM wanted AS w
 def sync_users(caller: Caller, *, users: Sequence[Any], delete_missing: bool = False) -> SyncReport:
     """Store people by their external id: new ones are created, known ones changed in the fields that were given.
 
-    With ``delete_missing`` everybody who has an external id and is not named is deleted. What is wrong with one person
-    stops nobody else. One statement per thousand. Needs the tenant's scope.
+    With ``delete_missing`` everybody who has an external id and is not named is deleted, and their emails are free for
+    those who are. What is wrong with one person stops nobody else. One statement per thousand. Needs tenant scope.
     """
     tenant_id = caller.required_tenant_id()
     report = SyncReport()
     rows, named = _checked(users, default_region(tenant_id), report)
     lock_people()
-    know_roles({role for row in rows for role in row.get("roles") or ()})
-    created = []
-    for chunk in _chunks(rows):
-        for number, pk, result in _write(chunk):
-            match result:
-                case "taken":
-                    report.errors[number] = {"email": ["Belongs to another user."]}
-                case "created":
-                    report.created += 1
-                    created.append(pk)
-                case "updated":
-                    report.updated += 1
-                case _:
-                    report.unchanged += 1
     if delete_missing:
         report.deletion_skipped = named is None
         missing = [] if named is None else _missing(named)
         delete_rows(missing)
         report.deleted = len(missing)
+    know_roles({role for row in rows for role in row.get("roles") or ()})
+    created: list[UUID] = []
+    taken = _write_all(rows, created, report)
+    while taken and len(taken) < len(rows):  # whose email somebody further down has given up by now
+        rows, taken = taken, _write_all(taken, created, report)
+    report.errors.update({row["number"]: {"email": ["Belongs to another user."]} for row in taken})
     if created:
         hooks.registered([person_of(row) for row in Recipient.objects.filter(id__in=created).order_by("id")])
     audit.record(
@@ -180,6 +172,24 @@ def _raw_id(user: Any) -> str:
         return str(check_user({_KEY: given})[_KEY])
     except InvalidInput:
         return ""
+
+
+def _write_all(rows: Sequence[dict[str, Any]], created: list[UUID], report: SyncReport) -> list[dict[str, Any]]:
+    """Write what can be written; return the rows whose email somebody has."""
+    taken: set[int] = set()
+    for chunk in _chunks(rows):
+        for number, pk, result in _write(chunk):
+            match result:
+                case "taken":
+                    taken.add(number)
+                case "created":
+                    report.created += 1
+                    created.append(pk)
+                case "updated":
+                    report.updated += 1
+                case _:
+                    report.unchanged += 1
+    return [row for row in rows if row["number"] in taken]
 
 
 def _chunks(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -88,7 +88,7 @@ def get_user(user_pk: UUID, *, lock: bool = False) -> Recipient:
 
 
 def approve_user(caller: Caller, user_pk: UUID) -> Recipient:
-    """Let a pending person receive; who may already stays as they are. Raises ``NotFound``, ``Conflict``."""
+    """Let who is pending or unverified receive; who may already stays as they are. ``NotFound``, ``Conflict``."""
     row = get_user(user_pk, lock=True)
     if row.status == RecipientStatus.DISABLED:
         raise Conflict(
@@ -96,7 +96,7 @@ def approve_user(caller: Caller, user_pk: UUID) -> Recipient:
             code="wrong_status",
             errors={"status": ["Is disabled."]},
         )
-    if row.status == RecipientStatus.PENDING:
+    if row.status in (RecipientStatus.PENDING, RecipientStatus.UNVERIFIED):
         row.status = RecipientStatus.APPROVED
         row.save(update_fields=["status", "updated_at"])
         audit.record(caller, "user.approved", "user", row.id)

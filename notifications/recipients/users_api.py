@@ -20,6 +20,7 @@ from notifications.recipients.people import by_email
 from notifications.recipients.services import devices_of
 from notifications.recipients.user_fields import ALIASES, DEFAULTS, MAX_ROLES
 from notifications.recipients.user_sync import MAX_USERS, sync_users
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -121,13 +122,7 @@ class UserFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(parts)
 
 
-_PERMISSIONS = {
-    "GET": Permission.USERS_READ,
-    "POST": Permission.USERS_MANAGE,
-    "PUT": Permission.USERS_MANAGE,
-    "PATCH": Permission.USERS_MANAGE,
-    "DELETE": Permission.USERS_MANAGE,
-}
+_PERMISSIONS = reading_and_writing(Permission.USERS_READ, Permission.USERS_MANAGE)
 
 
 @extend_schema(tags=["users"])
@@ -190,7 +185,7 @@ class UserDetail(TenantView):
 
 @extend_schema(tags=["users"])
 class UserApprove(TenantView):
-    """Approve somebody who is pending."""
+    """Approve somebody who is pending or unverified."""
 
     permissions = Permission.USERS_MANAGE
 

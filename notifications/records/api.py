@@ -28,6 +28,7 @@ from notifications.records.states import DeliveryState, Lane, Status
 from notifications.templates.named import ListedField, LocaleField
 from tenants import limits
 from tenants.api.fields import JsonObject, SmallObject
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -221,13 +222,7 @@ class RecordFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(**{f"{name}__in": wanted})
 
 
-_PERMISSIONS = {
-    "GET": Permission.NOTIFICATIONS_READ,
-    "POST": Permission.NOTIFICATIONS_WRITE,
-    "PUT": Permission.NOTIFICATIONS_WRITE,
-    "PATCH": Permission.NOTIFICATIONS_WRITE,
-    "DELETE": Permission.NOTIFICATIONS_WRITE,
-}
+_PERMISSIONS = reading_and_writing(Permission.NOTIFICATIONS_READ, Permission.NOTIFICATIONS_WRITE)
 
 
 @extend_schema(tags=["records"])

@@ -20,7 +20,7 @@ from django.utils import timezone
 from notifications.channels.base import ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.choice import UsableCredential
-from notifications.providers.base import FailureReason, OutgoingMessage, Provider, SendResult
+from notifications.providers.base import NOT_BEGUN, FailureReason, OutgoingMessage, Provider, SendResult
 from notifications.providers.registry import providers
 from notifications.recipients.unsubscribe import unsubscribe_headers
 from notifications.records.chunks import Chunk
@@ -160,6 +160,10 @@ class Delivery:
             if one is None or message.id in answers.settled:  # told twice: the first answer counts
                 return
             answers.settled.add(message.id)
+            if result is NOT_BEGUN:
+                del pending[message.id]
+                self._hold(one.claimed, result, due_at=timezone.now(), tries=one.tries)
+                return
             answers.good, answers.bad = answers.good + (not _is_bad(result)), answers.bad + _is_bad(result)
             self._settle(pending, one, result, credential, answers, started, is_last=is_last)
 
@@ -224,8 +228,11 @@ class Delivery:
             due_at = now + timedelta(seconds=max(place / rate, 0.2))
             self.report(hold(one.claimed, response="", now=now, result=result, due_at=due_at, tries=one.tries))
 
-    def _hold(self, claimed: Claimed, result: SendResult, *, due_at: datetime | None) -> None:
-        self.report(hold(claimed, response=result.response, now=timezone.now(), result=result, due_at=due_at))
+    def _hold(
+        self, claimed: Claimed, result: SendResult, *, due_at: datetime | None, tries: tuple[Try, ...] = ()
+    ) -> None:
+        now = timezone.now()
+        self.report(hold(claimed, response=result.response, now=now, result=result, due_at=due_at, tries=tries))
 
 
 _NO_TAKER = SendResult.failure(

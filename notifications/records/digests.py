@@ -36,7 +36,8 @@ from notifications.records.preferred import DIGEST_OF, UNGATHERED, can_be_gather
 from notifications.records.queue import WITH_LANES
 from notifications.records.states import EDITABLE, WAITING_SQL, Lane, Status
 from notifications.records.wake import wake_after_commit
-from notifications.records.words import UNSUBSCRIBE, fill_in
+from notifications.records.words import fill_in
+from notifications.templates.building import UNSUBSCRIBE
 from notifications.templates.models import MessageTemplateVersion
 from notifications.templates.rendering import compiled_version, compiled_versions
 from notifications.templates.services import resolve

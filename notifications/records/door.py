@@ -48,7 +48,7 @@ class Body(msgspec.Struct):
     lane: Literal["critical", "normal", "bulk"] = "normal"
     scheduled_at: datetime | None = None
     expires_at: datetime | None = None
-    user_id: Any = None  # people have preferences, which the long way asks
+    user_id: Any = None  # people have addresses and a language, which the long way looks up
 
 
 class _Words(msgspec.Struct):

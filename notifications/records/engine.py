@@ -64,30 +64,44 @@ class Engine:
         self._database = ThreadPoolExecutor(max_workers=4, thread_name_prefix="engine-db")
         self._providers: dict[str, Provider[Any]] = {}
         self._under_way: dict[tuple[UUID, str], dict[asyncio.Task[None], int]] = defaultdict(dict)
+        self._drains: set[asyncio.Task[Any]] = set()
         self._recovers_at = 0.0
+        self._closing = False
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
     def drain(self, tenant_id: UUID, lane: str, *, slot: int = 0, patience: float | None = None) -> int:
         """Claim and send what is due in a lane until nothing is, or the turn is over; return how many were claimed.
 
         Waits for what is being sent for ``patience`` seconds (None: until it is done), then leaves it to the engine.
+        An engine that was closed claims nothing.
         """
+        if self._closing:
+            return 0
         drained = asyncio.run_coroutine_threadsafe(self._drain(tenant_id, lane, slot, patience), self._loop)
         return drained.result()
 
     def close(self, timeout: float = 8.0) -> None:
-        """Let what is being sent end, close connections and stop the loop."""
+        """Begin nothing more, let what was begun end, give the rest back, close connections and stop the loop.
+
+        Once is enough; the second call does nothing.
+        """
+        if self._closing:
+            return
+        self._closing = True
         asyncio.run_coroutine_threadsafe(self._close(timeout), self._loop).result(timeout=timeout + 10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._database.shutdown(wait=False, cancel_futures=True)
 
     async def _drain(self, tenant_id: UUID, lane: str, slot: int, patience: float | None) -> int:
+        if this := asyncio.current_task():
+            self._drains.add(this)
+            this.add_done_callback(self._drains.discard)
         if time.monotonic() >= self._recovers_at:
             self._recovers_at = time.monotonic() + RECOVER_SECONDS
             await self._in_thread(journal.recover)
         ends, claimed, released = time.monotonic() + TURN, 0, False
         under_way = self._under_way[tenant_id, lane]
-        while True:
+        while not self._closing:
             if not released:
                 await self._in_thread(wake.running, tenant_id, lane, slot)
             while sum(under_way.values()) >= _CHUNKS_UNDER_WAY * settings.DRAIN_CHUNK:
@@ -113,6 +127,9 @@ class Engine:
                 # Whoever committed a row while our token was about relied on us: drop the token, then look again.
                 await self._in_thread(wake.finished, tenant_id, lane, slot)
                 released = True
+        else:
+            if not released:
+                await self._in_thread(wake.requeue, tenant_id, lane, slot)
         if under_way:
             await asyncio.wait(under_way, timeout=patience)
         return claimed
@@ -215,6 +232,8 @@ class Engine:
     def _provider(self, key: str) -> Provider[Any]:
         if key not in self._providers:
             self._providers[key] = open_provider(key)
+            if self._closing:
+                self._providers[key].stop()
         return self._providers[key]
 
     async def _in_scope(self, tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -234,8 +253,16 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._database, run)
 
     async def _close(self, timeout: float) -> None:
-        if tasks := {task for tasks in self._under_way.values() for task in tasks}:
-            await asyncio.wait(tasks, timeout=timeout)
+        for provider in self._providers.values():
+            provider.stop()
+        ends, lanes = time.monotonic() + timeout, set[tuple[UUID, str]]()
+        while (left := ends - time.monotonic()) > 0:
+            lanes.update(lane for lane, tasks in self._under_way.items() if tasks)
+            if not (tasks := self._drains.union(*self._under_way.values())):
+                break
+            await asyncio.wait(tasks, timeout=left)
+        for tenant_id, lane in lanes:  # others may go on with what was given back
+            await self._in_thread(wake.requeue, tenant_id, lane)
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()), return_exceptions=True)
 
 
@@ -259,9 +286,7 @@ def engine() -> Engine:
 
 
 def close_engine() -> None:
-    """Close this process's engine, if it has one."""
-    global _engine
+    """Close this process's engine, if it has one. The process ends: it gets no other."""
     with _engine_lock:
         if _engine is not None:
             _engine.close()
-            _engine = None

@@ -7,6 +7,7 @@ of every tenant and read none.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ import psycopg
 import structlog
 from django.db import connections
 
-from notifications.recipients.suppressions import suppression_key
+from notifications.recipients.suppressions import category_of, suppression_key
 from notifications.records.models import NotificationRecord
 from notifications.records.wake import wake
 from tenants.limits import admit_some, known_limits
@@ -57,12 +58,18 @@ WITH batch AS MATERIALIZED (
         id uuid, tenant_id uuid, channel text, recipient text, content jsonb, context jsonb, metadata jsonb, lane text,
         mode text, status text, max_retries int, due_at timestamptz, scheduled_at timestamptz, expires_at timestamptz,
         created_by text, created_at timestamptz,
-        key_id uuid, key text, request_hash text, answer jsonb, key_expires_at timestamptz, suppression_key text)
+        key_id uuid, key text, request_hash text, answer jsonb, key_expires_at timestamptz, suppression_key text,
+        user_id text, category text)
 ),
 barred AS MATERIALIZED (
     SELECT b.id FROM batch AS b WHERE EXISTS (
         SELECT FROM suppression AS s
         WHERE s.tenant_id = b.tenant_id AND s.channel = b.channel AND s.address = b.suppression_key)
+    OR b.user_id <> '' AND (
+        EXISTS (SELECT FROM preference AS p WHERE p.tenant_id = b.tenant_id AND p.user_id = b.user_id)
+        OR EXISTS (
+            SELECT FROM category AS c
+            WHERE c.tenant_id = b.tenant_id AND c.key = b.category AND NOT c.default_on))
 ),
 claimed AS (
     INSERT INTO idempotency_key (id, tenant_id, key, request_hash, status_code, response, created_at, expires_at)
@@ -73,10 +80,10 @@ claimed AS (
 ),
 written AS (
     INSERT INTO notification_record (
-        id, tenant_id, channel, recipient, content, context, metadata, lane, mode, status, delivery_state,
+        id, tenant_id, channel, recipient, user_id, content, context, metadata, lane, mode, status, delivery_state,
         failure_reason, provider_response, provider, provider_message_id, retry_count, max_retries, attempt_count,
         lost_count, due_at, scheduled_at, expires_at, created_by, created_at, updated_at)
-    SELECT id, tenant_id, channel, recipient, content, context, metadata, lane, mode, status, 'none',
+    SELECT id, tenant_id, channel, recipient, user_id, content, context, metadata, lane, mode, status, 'none',
         '', '', '', '', 0, max_retries, 0, 0, due_at, scheduled_at, expires_at, created_by, created_at, created_at
     FROM batch WHERE (key IS NULL OR key_id IN (SELECT id FROM claimed)) AND id NOT IN (SELECT id FROM barred)
 )
@@ -96,8 +103,9 @@ class GroupCommit:
     async def write(self, record: NotificationRecord, key: Key | None = None) -> bool:
         """Write a checked record; True once it is committed.
 
-        False if nothing was written, because the key has been used, the tenant's limit does not let it pass, or the
-        recipient's address is suppressed for something: the long way knows what to say. Raises ``psycopg.Error`` if
+        False if nothing was written, because the key has been used, the tenant's limit does not let it pass, the
+        recipient's address is suppressed for something, or they may have chosen not to get it: the long way knows
+        what to say. Raises ``psycopg.Error`` if
         nothing could be written, ``CommitUnknown`` if nobody can tell.
         """
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -122,8 +130,10 @@ class GroupCommit:
                 if not batch:
                     continue
                 try:
-                    if connection is None or connection.closed:
-                        connection = await _connect()
+                    if connection is not None and _has_ended(connection):
+                        await connection.close()
+                        connection = None
+                    connection = connection or await _connect()
                     await self._flush(connection, batch)
                 except (psycopg.Error, CommitUnknown) as error:
                     _answer_error(batch, error)
@@ -202,6 +212,8 @@ def _row(waiting: _Waiting) -> dict[str, Any]:
         "created_by": record.created_by,
         "created_at": record.created_at,
         "suppression_key": suppression_key(record.channel, record.recipient),
+        "user_id": record.user_id,
+        "category": category_of(record.metadata),
     }
     if key is not None:
         row |= {
@@ -219,6 +231,19 @@ def _answer_error(batch: list[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(error)
+
+
+def _has_ended(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether a connection at rest was closed, here or by a server that was restarted.
+
+    Nothing comes unasked on it but the end (or a changed setting of the server). What is noticed only while a batch is
+    being written leaves its callers in doubt.
+    """
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def _connect() -> psycopg.AsyncConnection[Any]:

@@ -23,7 +23,7 @@ from notifications.records.preferred import heed_preferences
 from notifications.records.states import Lane, Status
 from notifications.records.suppressed import hold_suppressed
 from notifications.records.wake import wake_after_commit
-from notifications.records.words import fill_in
+from notifications.records.words import fill_in, provable
 from notifications.templates import lookups
 from notifications.templates.rendering import compiled_version
 from notifications.templates.services import resolve
@@ -118,7 +118,7 @@ def prepare(
     address = normal_address(tenant_id, channel, recipient)
     try:
         valid, compiled = channel.prepare(content)
-        compiled.render(context)
+        compiled.render(provable(compiled, context))
     except ContentError as error:
         # A missing value belongs to the context, a malformed text to the content.
         where = f"context.{error.placeholder}" if error.placeholder else error.field
@@ -202,7 +202,7 @@ def build_record(caller: Caller, new: NewRecord, now: datetime) -> NotificationR
         tenant_id=tenant_id,
         channel=new.channel,
         recipient=recipient,
-        user_id=new.user_id,
+        user_id=new.user_id or channel.user_id_of(recipient),
         content=content,
         template_version_id=version_id,
         locale=new.locale,

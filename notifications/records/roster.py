@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from notification_service.lib.errors import InvalidInput
+from notification_service.lib.errors import InvalidInput, Unavailable
 from notifications.recipients.people import Person, addresses_of, barred_among, find_people, people_by_user_id
-from notifications.recipients.user_service import look_up
+from notifications.recipients.user_service import OPEN_SECONDS, ask_about
 
 #: Under which names a recipient of a call may name somebody; the first two mean one person, a role means several.
 NAMES: Final = ("user_id", "external_user_id", "role")
@@ -21,12 +21,13 @@ _MOST: Final = 1001
 class Roster:
     """``people`` by each id that was named, ``roles`` by name; ``barred`` are ids of people who may not be written to.
 
-    ``addresses`` are by channel and ``Person.id``.
+    Of ``unanswered`` ids the tenant's own service said nothing. ``addresses`` are by channel and ``Person.id``.
     """
 
     people: Mapping[str, Person] = field(default_factory=dict)
     roles: Mapping[str, Sequence[Person]] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
+    unanswered: frozenset[str] = frozenset()
     addresses: Mapping[str, Mapping[UUID, Sequence[str]]] = field(default_factory=dict)
 
     def named(self, recipient: Mapping[str, Any]) -> list[Person]:
@@ -62,27 +63,31 @@ def roster_of(recipients: Iterable[Any], channels: Iterable[str]) -> Roster:
     people = people_by_user_id(ids)
     unknown = ids - people.keys()
     barred = barred_among(unknown)
-    people |= look_up(unknown - barred)
+    asked = ask_about(unknown - barred)
+    people |= asked.people
     members = {role: find_people(roles=[role], limit=_MOST) for role in sorted(roles)}
     everybody = {person.id: person for group in (people.values(), *members.values()) for person in group}
     found = {channel: addresses_of(list(everybody.values()), channel) for channel in channels}
-    return Roster(people, members, frozenset(barred), found)
+    return Roster(people, members, frozenset(barred), asked.unanswered, found)
 
 
 def address_person(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of one record that names a person by ``user_id``, with what is known of them filled in.
 
     The recipient, if it is missing, is their address on the channel: of several devices the one registered last. The
-    context has them as ``user``. Needs the tenant's scope. Raises ``InvalidInput`` for the field ``user_id``.
+    context has them as ``user``. Needs the tenant's scope. Raises ``InvalidInput`` for the field ``user_id``, and
+    ``Unavailable`` if the tenant's own service does not say who that is.
     """
     if not data.get("user_id"):
         return dict(data)
     channel, user_id = data["channel"], data["user_id"]
     roster = roster_of([data], [channel])
     if user_id in roster.barred:
-        raise _refusal(f"{user_id!r} may not be written to: pending or disabled.")
+        raise _refusal(f"{user_id!r} may not be written to: not active.")
     person = roster.people.get(user_id) or unknown_person(user_id)
     addresses = [data["recipient"]] if data.get("recipient") else addresses_of([person], channel)[person.id]
+    if not addresses and user_id in roster.unanswered:
+        raise Unavailable(unanswered(user_id), retry_after=OPEN_SECONDS)
     if not addresses:
         known = "has no address" if user_id in roster.people else "is unknown, so there is no address"
         raise _refusal(f"{user_id!r} {known} on channel {channel!r}.")
@@ -96,6 +101,11 @@ def address_person(data: Mapping[str, Any]) -> dict[str, Any]:
 def unknown_person(user_id: str) -> Person:
     """Return somebody of whom only the id is known: they may have devices, and an in-app inbox."""
     return Person(id=UUID(int=0), user_id=user_id)
+
+
+def unanswered(user_id: str) -> str:
+    """Return what to say of somebody about whom the tenant's own service said nothing."""
+    return f"Your user service did not say who {user_id!r} is."
 
 
 def _refusal(message: str) -> InvalidInput:

@@ -113,7 +113,9 @@ class MissedOut(serializers.Serializer[Any]):
     index = serializers.IntegerField(help_text="Which recipient, counted from 0.")
     channel = serializers.CharField()
     user_id = serializers.CharField(help_text="Who; empty for a role that nobody has.")
-    reason = serializers.CharField(help_text="`no_address`, `no_device`, `not_active`, `unknown_user` or `nobody`")
+    reason = serializers.CharField(
+        help_text="`no_address`, `no_device`, `not_active`, `unknown_user`, `user_service` (no answer) or `nobody`"
+    )
     detail = serializers.CharField()
 
 

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from notification_service.lib.errors import ContentInvalid, InvalidInput, ServiceError
+from notification_service.lib.errors import ContentInvalid, InvalidInput, ServiceError, Unavailable
 from notifications.channels.registry import channels as known_channels
 from notifications.recipients.people import barred_among
 from notifications.recipients.services import PUSH, devices_of
+from notifications.recipients.user_service import OPEN_SECONDS
 from notifications.records.intake import NewRecord, accept_many, build_record, channel_of
 from notifications.records.models import NotificationRecord
-from notifications.records.roster import NAMES, Roster, id_in, roster_of
+from notifications.records.roster import NAMES, Roster, id_in, roster_of, unanswered
 from notifications.records.states import Lane
 from notifications.templates import lookups
 from tenants import limits
@@ -27,6 +28,7 @@ MAX_NOTIFICATIONS: Final = 1000
 _ADDRESS_FIELDS: Final[Mapping[str, str]] = {"sms": "phone", "whatsapp": "phone", "push": "token", "inapp": "user_id"}
 _MAX_ERRORS = 50
 INAPP: Final = "inapp"
+_UNANSWERED: Final = "user_service"
 
 Errors = dict[str, list[str]]
 
@@ -79,7 +81,8 @@ def send(caller: Caller, call: SendCall) -> tuple[list[NotificationRecord], list
     """Accept every message of a call, or none; return the records, and who has no device. Needs the tenant's scope.
 
     Raises ``InvalidInput`` and ``ContentInvalid`` naming fields (``recipients.3.email``, ``content.sms.body``),
-    ``Conflict`` if there is nothing to send with, ``TooManyRequests``.
+    ``Conflict`` if there is nothing to send with, ``TooManyRequests``, and ``Unavailable`` if nobody is reached and the
+    tenant's own service did not say who somebody is.
     """
     contents = _contents(call)
     targets, skipped = _targets(call)
@@ -87,6 +90,9 @@ def send(caller: Caller, call: SendCall) -> tuple[list[NotificationRecord], list
         message = f"Makes {len(targets)} notifications; at most {MAX_NOTIFICATIONS} are allowed in a call."
         raise InvalidInput(f"recipients: {message}", errors={"recipients": [message]})
     if not targets:
+        asked = next((skip for skip in skipped if skip.code == _UNANSWERED), None)
+        if asked:
+            raise Unavailable(asked.detail, retry_after=OPEN_SECONDS)
         errors = {f"recipients.{skip.index}": [skip.detail] for skip in skipped[:_MAX_ERRORS]}
         raise InvalidInput("None of the recipients can be reached.", code="no_recipient", errors=errors)
     limits.admit(caller.required_tenant_id(), caller.mode, notifications=len(targets))
@@ -165,7 +171,7 @@ def _of_people(
     name, role, context = id_in(recipient), recipient.get("role"), recipient.get("context") or {}
     given = recipient.get(channel) or (recipient.get(_ADDRESS_FIELDS.get(channel, channel)) if channel != INAPP else "")
     if name in roster.barred:
-        return [], [Skipped(index, channel, "not_active", f"{name!r} is pending or disabled.", name)]
+        return [], [Skipped(index, channel, "not_active", f"{name!r} is not active.", name)]
     people = roster.named(recipient)
     if not people and role:
         return [], [Skipped(index, channel, "nobody", f"Nobody has the role {role!r}.")]
@@ -173,6 +179,8 @@ def _of_people(
         if given or channel in (PUSH, INAPP):  # of an unknown person we may have a device, and there is an inbox
             given = given or (name if channel == INAPP else "")
             return [_Target(index, channel, given, name, context, recipient.get("locale") or "")], []
+        if name in roster.unanswered:
+            return [], [Skipped(index, channel, _UNANSWERED, unanswered(name), name)]
         return [], [Skipped(index, channel, "unknown_user", f"{name!r} is unknown.", name)]
     targets: list[_Target] = []
     skipped: list[Skipped] = []
@@ -245,7 +253,7 @@ def _fan_out(targets: Sequence[_Target]) -> tuple[list[_Target], list[Skipped]]:
     for target in targets:
         is_named = target.channel == PUSH and target.user_id in devices and target.address in ("", target.user_id)
         if is_named and target.user_id in barred:
-            detail = f"{target.user_id!r} is pending or disabled."
+            detail = f"{target.user_id!r} is not active."
             skipped.append(Skipped(target.index, PUSH, "not_active", detail, target.user_id))
         elif is_named:
             resolved += [

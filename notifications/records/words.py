@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
-from notifications.channels.base import Channel
+from notifications.channels.base import Channel, CompiledContent
 from notifications.recipients.unsubscribe import Sent, unsubscribe_url
+from notifications.templates.building import UNSUBSCRIBE
 from notifications.templates.rendering import CompiledTemplate
 
-#: A placeholder that every template may use without anybody giving it a value.
-UNSUBSCRIBE = "unsubscribe_url"
+#: Stands for the link where words are proved: the link names its record, and so comes when that is sent.
+_ANY_LINK: Final = {UNSUBSCRIBE: "https://example.com/u/token"}
 
 
 class Worded(Sent, Protocol):
@@ -34,12 +35,22 @@ def fill_in(record: Worded, channel: Channel, template: CompiledTemplate | None)
     Raises ``ContentError``.
     """
     if template is None:
-        return channel.prepare(record.content)[1].render(record.context)
-    context = record.context
-    if UNSUBSCRIBE in template.placeholders and UNSUBSCRIBE not in context:
-        context = {**context, UNSUBSCRIBE: unsubscribe_url(record)}
-    rendered = template.render(context, locale=record.locale)
+        own = channel.prepare(record.content)[1]
+        return own.render(_linked(own, record))
+    rendered = template.render(_linked(template, record), locale=record.locale)
     if record.content:
-        own = channel.prepare(record.content, part=True)[1].render(context)
-        rendered.update({name: own[name] for name in record.content if name in own})
+        own = channel.prepare(record.content, part=True)[1]
+        said = own.render(_linked(own, record))
+        rendered.update({name: said[name] for name in record.content if name in said})
     return rendered
+
+
+def provable(words: CompiledContent | CompiledTemplate, context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what to prove words with: nobody has to give the link by which one unsubscribes."""
+    return {**_ANY_LINK, **context} if UNSUBSCRIBE in words.placeholders else context
+
+
+def _linked(words: CompiledContent | CompiledTemplate, record: Worded) -> Mapping[str, Any]:
+    if UNSUBSCRIBE not in words.placeholders or UNSUBSCRIBE in record.context:
+        return record.context
+    return {**record.context, UNSUBSCRIBE: unsubscribe_url(record)}

@@ -15,7 +15,8 @@ from notifications.templates import services
 from notifications.templates.models import MAX_SLUG, Kind, MessageTemplate, MessageTemplateVersion, Source
 from notifications.templates.preview import differences, preview
 from notifications.templates.services import NewTemplate
-from tenants.api.fields import JsonObject, SmallObject
+from tenants.api.fields import ClosedSerializer, JsonObject, JsonValue, SmallObject
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -28,7 +29,13 @@ _EXAMPLE = {
 }
 
 
-class TemplateIn(serializers.Serializer[Any]):
+class TemplateIn(ClosedSerializer):
+    #: So that what was read may be sent back, changed.
+    ignored = frozenset(
+        {"id", "source", "status", "version", "published_version", "published_at", "created_by", "created_at",
+         "updated_at"}
+    )  # fmt: skip
+
     name = serializers.CharField(max_length=255)
     slug = serializers.CharField(max_length=MAX_SLUG, required=False, help_text="Unique; if not given, of the name.")
     channel = serializers.CharField(max_length=32, help_text="`email`")
@@ -41,7 +48,7 @@ class TemplateIn(serializers.Serializer[Any]):
         max_length=35, required=False, allow_blank=True, help_text="Language of the content, if not the tenant's own."
     )
     placeholders = serializers.ListField(
-        child=serializers.JSONField(),
+        child=JsonValue(),
         required=False,
         help_text='Names (`"{{name}}"` or `"name"`), or objects: `name`, `type`, `sample`, `required`, `default`, '
         "`description`. What is not declared is found.",
@@ -123,7 +130,7 @@ class VersionOut(serializers.ModelSerializer[MessageTemplateVersion]):
         read_only_fields = fields
 
 
-class PreviewIn(serializers.Serializer[Any]):
+class PreviewIn(ClosedSerializer):
     context = SmallObject(required=False)  # type: ignore[assignment]
     locale = serializers.CharField(max_length=35, required=False, allow_blank=True)
     version = serializers.IntegerField(min_value=1, required=False, help_text="Its number; the latest if not given.")
@@ -160,13 +167,7 @@ class TemplateFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(Q(name__icontains=value) | Q(slug__icontains=value))
 
 
-_PERMISSIONS = {
-    "GET": Permission.TEMPLATES_READ,
-    "POST": Permission.TEMPLATES_MANAGE,
-    "PUT": Permission.TEMPLATES_MANAGE,
-    "PATCH": Permission.TEMPLATES_MANAGE,
-    "DELETE": Permission.TEMPLATES_MANAGE,
-}
+_PERMISSIONS = reading_and_writing(Permission.TEMPLATES_READ, Permission.TEMPLATES_MANAGE)
 
 
 @extend_schema(tags=["templates"])
@@ -298,7 +299,7 @@ class VersionDiff(TenantView):
         return Response({"before": number, "after": other, "changes": differences(before, after)})
 
 
-class PublishIn(serializers.Serializer[Any]):
+class PublishIn(ClosedSerializer):
     version = serializers.IntegerField(min_value=1, required=False, help_text="Its number; the latest if not given.")
 
 
@@ -314,7 +315,7 @@ class TemplatePublish(TenantView):
         return Response(TemplateOut(services.publish_version(self.caller, key, data.get("version"))).data)
 
 
-class RestoreIn(serializers.Serializer[Any]):
+class RestoreIn(ClosedSerializer):
     publish = serializers.BooleanField(required=False, help_text="True by default.")
 
 

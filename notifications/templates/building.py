@@ -18,9 +18,10 @@ from notifications.templates import markup
 from notifications.templates.declared import Declared
 from notifications.templates.language.compiler import texts_in
 from notifications.templates.locales import formats_of
+from tenants.branding import VARIABLES
 
-#: Names that have a value although nobody gives one.
-OWN_NAMES: Final = frozenset({"content", "unsubscribe_url"})
+#: The link by which a recipient unsubscribes: it has a value in every message, although nobody gives one.
+UNSUBSCRIBE: Final = "unsubscribe_url"
 MAX_VARIANTS: Final = 100
 #: Octets of all contents of a version as JSON.
 MAX_CONTENT: Final = 4 * 1024 * 1024
@@ -71,7 +72,8 @@ def build(channel_key: str, words: Words, *, layout: str | None, is_layout: bool
             raise ContentInvalid(error.message, errors={place: [error.message]}) from None
     if len(orjson.dumps(contents)) > MAX_CONTENT:
         _refuse("content", f"At most {MAX_CONTENT // 1024 // 1024} MiB are allowed for all languages together.")
-    names = [name for name in found if name not in OWN_NAMES and not name.startswith("brand.")]
+    own = VARIABLES | {UNSUBSCRIBE} | ({"content"} if is_layout else set())
+    names = [name for name in found if name not in own]
     placeholders = _placeholders(names, words)
     said = [words.content, words.variants, words.locale, placeholders, words.layout]
     checksum = hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -76,11 +76,10 @@ class Declared:
             **({"description": self.description} if self.description else {}),
         }
 
-    def example(self) -> Any:
-        """Return a value to show it with."""
-        if self.sample is not None:
-            return self.sample
-        return self.default if self.default is not None else _EXAMPLES.get(self.type, self.name)
+    def example(self, guess: Any = None) -> Any:
+        """Return a value to show it with; ``guess`` is better than what its type alone says."""
+        known = (self.sample, self.default, guess, _EXAMPLES.get(self.type))
+        return next((value for value in known if value is not None), self.name)
 
 
 def read_declared(given: Sequence[Any]) -> list[Declared]:
@@ -108,7 +107,7 @@ def _read(given: Any, where: str) -> Declared:
     if not NAME.fullmatch(name) or len(name) > 200:
         _refuse(where, f"{name[:60]!r} is not the name of a placeholder.")
     kind, required = entry.get("type") or "", entry.get("required", True)
-    if kind and kind not in TYPES:
+    if kind and (not isinstance(kind, str) or kind not in TYPES):
         _refuse(where, f"Unknown type {kind!r}; known: {', '.join(TYPES)}.")
     if not isinstance(required, bool):
         _refuse(where, "required must be true or false.")

@@ -199,7 +199,7 @@ def create(caller: Caller, *, type: str, value: str, **fields: Any) -> Lookup:
         with transaction.atomic():
             made = Lookup.objects.create(tenant_id=current_tenant_id(), type=type, value=value, **fields)
     except IntegrityError:
-        message = f"There is a {type} {value!r} already."
+        message = f"There is a value {value!r} of the type {type!r} already."
         raise Conflict(message, code="lookup_taken", errors={"value": [message]}) from None
     audit.record(caller, "lookup.created", "lookup", made.id, type=type, value=value)
     changed(current_tenant_id())

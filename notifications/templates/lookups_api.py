@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from notifications.templates import lookups
 from notifications.templates.models import Lookup
 from tenants.api.pagination import NumberedPages
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -49,13 +50,7 @@ class TypeOut(serializers.Serializer[Any]):
     count = serializers.IntegerField()
 
 
-_PERMISSIONS = {
-    "GET": Permission.TEMPLATES_READ,
-    "POST": Permission.TEMPLATES_MANAGE,
-    "PUT": Permission.TEMPLATES_MANAGE,
-    "PATCH": Permission.TEMPLATES_MANAGE,
-    "DELETE": Permission.TEMPLATES_MANAGE,
-}
+_PERMISSIONS = reading_and_writing(Permission.TEMPLATES_READ, Permission.TEMPLATES_MANAGE)
 
 
 @extend_schema(tags=["lookups"])

@@ -9,10 +9,11 @@ from typing import Any, Final
 from notification_service.lib.errors import ContentInvalid
 from notifications.channels.base import ContentError
 from notifications.channels.placeholders import Placeholder
-from notifications.templates.building import OWN_NAMES
+from notifications.templates.building import UNSUBSCRIBE
 from notifications.templates.declared import Declared
 from notifications.templates.models import MessageTemplateVersion
 from notifications.templates.rendering import CompiledTemplate
+from notifications.templates.samples import guessed_values
 from notifications.templates.services import as_written
 from tenants.branding import branding_of
 
@@ -22,12 +23,13 @@ _MAX_LINES: Final = 2_000
 
 def sample_context(version: MessageTemplateVersion, context: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return a context with samples for what it lacks, and for which placeholders."""
-    filled = dict(context)
+    filled, guessed = dict(context), guessed_values(version.compiled)
     sampled = []
     for each in version.placeholders:
         name = each["name"]
         if Placeholder(name).find(context) is None:
-            filled[name] = Declared(name, each["type"], each["sample"], default=each["default"]).example()
+            declared = Declared(name, each["type"], each["sample"], default=each["default"])
+            filled[name] = declared.example(guessed.get(name))
             sampled.append(name)
     return filled, sampled
 
@@ -40,8 +42,7 @@ def preview(
     Raises ``ContentInvalid`` naming the placeholder or the field.
     """
     filled, sampled = (dict(context), []) if strict else sample_context(version, context)
-    for name in OWN_NAMES - {"content"}:
-        filled.setdefault(name, f"#{name}")
+    filled.setdefault(UNSUBSCRIBE, f"#{UNSUBSCRIBE}")
     try:
         compiled = CompiledTemplate(version, branding_of(version.tenant_id))
         rendered = compiled.render(filled, locale=locale)

@@ -76,13 +76,19 @@ def get_template(key: str | UUID, *, lock: bool = False) -> MessageTemplate:
     rows = MessageTemplate.objects.filter(deleted_at=None).select_related("latest", "published")
     template_id = key if isinstance(key, UUID) else _as_uuid(key)
     rows = rows.filter(id=template_id) if template_id else rows.filter(slug=key)
-    rows = rows.select_for_update(of=("self",)) if lock else rows
+    if lock:
+        _lock(rows)
     found = rows.first()
     if _may_be_older(found, str(key)) and system.ensure():
         found = rows.all().first()
     if found is None:
         raise NotFound
     return found
+
+
+def _lock(rows: QuerySet[MessageTemplate]) -> None:
+    """Lock templates. Their versions are read afterwards: a query that waits sees none that came meanwhile."""
+    list(rows.select_related(None).order_by("id").select_for_update(of=("self",), no_key=True).only("id"))
 
 
 def get_version(template: MessageTemplate, number: int | None = None) -> MessageTemplateVersion:
@@ -111,6 +117,7 @@ def create_template(caller: Caller, new: NewTemplate) -> MessageTemplate:
          "layout": new.layout}
     )  # fmt: skip
     system.ensure()
+    system.one_at_a_time()
     slug = _free_slug(new)
     template = MessageTemplate.objects.filter(slug=slug, deleted_at=None).select_for_update().first()
     if template is None:
@@ -239,7 +246,10 @@ def _words(given: Mapping[str, Any]) -> Words:
     for tag, content in (given["variants"] or {}).items():
         if not isinstance(content, Mapping):
             _refuse(f"variants.{tag}", "Must be a content.")
-        variants[_locale(tag, f"variants.{tag}")] = content
+        locale = _locale(tag, f"variants.{tag}")
+        if locale in variants:
+            _refuse(f"variants.{tag}", f"There is another variant for {locale}.")
+        variants[locale] = content
     locale = _locale(given["locale"], "locale") if given["locale"] else ""
     layout = given["layout"] or ""
     return Words(given["content"], variants, locale, tuple(read_declared(given["placeholders"])), layout)
@@ -280,7 +290,9 @@ def _publish(template: MessageTemplate, version: MessageTemplateVersion, *, by: 
 
 def _relay(layout: MessageTemplate, *, by: str) -> None:
     """Give every published template in a layout a new version: those that are on their way keep the old one."""
-    for user in _users_of(layout.slug).select_for_update(of=("self",)):
+    users = _users_of(layout.slug)
+    _lock(users)
+    for user in users:
         if user.published is not None:
             is_latest = user.latest_id == user.published_id
             latest = user.latest

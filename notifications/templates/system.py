@@ -55,8 +55,7 @@ def ensure() -> bool:
     tenant_id = current_tenant_id()
     if tenant_id in _complete:
         return False
-    with connection.cursor() as cursor:  # who asks at the same moment waits, and finds them made
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [f"templates:{tenant_id}"])
+    one_at_a_time()  # who asks at the same moment waits, and finds them made
     wanted = defaults()
     rows = MessageTemplate.objects.filter(slug__in=wanted.keys(), deleted_at=None)
     have = {template.slug: template for template in rows}
@@ -74,6 +73,12 @@ def ensure() -> bool:
         _write(tenant_id, stale, have)
     transaction.on_commit(lambda: _complete.add(tenant_id))
     return bool(stale)
+
+
+def one_at_a_time() -> None:
+    """Wait until nobody else makes templates of the current tenant; others wait to the end of this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [f"templates:{current_tenant_id()}"])
 
 
 def forget(tenant_id: UUID) -> None:

@@ -59,6 +59,11 @@ class ProjectWebhookIn(EndpointChange):
 class EndpointOut(serializers.ModelSerializer[WebhookEndpoint]):
     scheme = serializers.SerializerMethodField()
     secret = serializers.SerializerMethodField()
+    paused_until = serializers.DateTimeField(
+        read_only=True,
+        allow_null=True,
+        help_text="Nobody calls it before: it asked for that (`Retry-After`), or failed too often in a row.",
+    )
 
     class Meta:
         model = WebhookEndpoint
@@ -167,7 +172,9 @@ class DeliveryAttempt(serializers.Serializer[Any]):
 class DeliveryOut(DeliveryBrief):
     request = serializers.SerializerMethodField()
     response = serializers.SerializerMethodField()
-    attempt_log = DeliveryAttempt(source="log", many=True, read_only=True)
+    attempt_log = DeliveryAttempt(
+        source="log", many=True, read_only=True, help_text="Of more than 100 the first and the latest."
+    )
 
     class Meta(DeliveryBrief.Meta):
         fields = [*DeliveryBrief.Meta.fields, "request", "response", "attempt_log"]

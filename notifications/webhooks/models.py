@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from django.db import models
@@ -11,6 +13,8 @@ from tenants.isolation import TenantModel
 MAX_URL = 2048
 #: Longest part of an answer that is kept, in bytes.
 MAX_RESPONSE = 20_000
+#: Failures without a success in between after which an endpoint gets its probes and nothing else.
+FAILURES_TO_OPEN: Final = 5
 
 
 class DisabledReason(models.TextChoices):
@@ -53,11 +57,14 @@ class WebhookEndpoint(TenantModel):
 
     enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=16, choices=DisabledReason, blank=True, default=DisabledReason.NONE)
-    # How it goes: failures in a row, how often in a row the circuit opened, and until when nobody calls.
+    # How it goes: failures in a row, and since when; when the next probe is made (null: it does not fail).
     failures = models.PositiveIntegerField(default=0)
-    opened = models.PositiveIntegerField(default=0)
-    paused_until = models.DateTimeField(null=True)
     failing_since = models.DateTimeField(null=True)
+    probe_at = models.DateTimeField(null=True)
+    # Each step doubles the time to the next probe and halves how many calls it gets at once.
+    backoff = models.PositiveSmallIntegerField(default=0)
+    # It asked (Retry-After) to be left alone until then.
+    not_before = models.DateTimeField(null=True)
     last_success_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -73,6 +80,17 @@ class WebhookEndpoint(TenantModel):
 
     def __str__(self) -> str:
         return self.url
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has failed so often that it gets its probes and nothing else."""
+        return self.failures >= FAILURES_TO_OPEN
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """Until when nobody calls it: it asked for that, or its circuit is open."""
+        moments = [self.not_before, self.probe_at if self.is_open else None]
+        return max((moment for moment in moments if moment), default=None)
 
     @property
     def associated_data(self) -> bytes:
@@ -97,8 +115,9 @@ UNFINISHED = [DeliveryStatus.PENDING, DeliveryStatus.SENDING]
 class WebhookDelivery(TenantModel):
     """One event for one endpoint: what is sent, the queue that keeps it, and the latest answer.
 
-    ``due_at`` says when it may be claimed; of a claimed one, when its worker counts as lost. ``log`` has an entry for
-    each attempt: ``number``, ``at``, ``duration_ms``, ``status`` (of HTTP, or null), ``error``.
+    ``due_at`` says when it is tried in any case; of a claimed one, when its worker counts as lost. A probe of its
+    endpoint takes it earlier, but not before ``not_before``. ``log`` has an entry for each attempt: ``number``, ``at``,
+    ``duration_ms``, ``status`` (of HTTP, or null), ``error``; of many the first and the latest.
     """
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="+")
@@ -109,7 +128,11 @@ class WebhookDelivery(TenantModel):
     body = models.TextField()
     status = models.CharField(max_length=16, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
+    # When its first attempt failed: it is given up so many days later.
+    failing_since = models.DateTimeField(null=True)
     due_at = models.DateTimeField()
+    # What the receiver asked for (Retry-After).
+    not_before = models.DateTimeField(null=True)
     lease_token = models.UUIDField(null=True)
     response_status = models.PositiveSmallIntegerField(null=True)
     response_body = models.TextField(blank=True, default="")

@@ -13,6 +13,7 @@ from notification_service.lib.scope import current_tenant_id
 from notifications.recipients.people import Person
 from notifications.records.models import WITHOUT_RECEIPTS, NotificationRecord, Receipt
 from notifications.records.outcomes import Outcome
+from notifications.records.sending import INAPP
 from notifications.records.states import DeliveryState, Status
 from notifications.webhooks.publishing import News, event_id_of, publish_news, wanted
 
@@ -26,7 +27,7 @@ _OF_STATE: Final[Mapping[str, str]] = {
     DeliveryState.ACKNOWLEDGED: "notification.acknowledged",
 }
 _REGISTERED: Final = "user.registered"
-_FACTS: Final = ("id", "channel", "user_id", "event_id", "campaign_id", "batch_id", "mode")
+_FACTS: Final = ("id", "channel", "recipient", "user_id", "event_id", "campaign_id", "batch_id", "mode")
 
 
 def tell_outcomes(outcomes: Sequence[Outcome]) -> None:
@@ -57,7 +58,7 @@ def tell_registered(people: Sequence[Person]) -> None:
         [
             News(
                 _REGISTERED,
-                {"id": person.id, "userId": person.user_id, "roles": person.roles, "registeredAt": _text(now)},
+                {"id": person.id, "userId": person.user_id, "roles": person.roles, "registeredAt": now},
                 str(person.id),
                 event_id_of(tenant_id, _REGISTERED, str(person.id)),
                 now,
@@ -74,14 +75,14 @@ def _was_delivered(outcome: Outcome) -> bool:
 def _of_outcome(outcome: Outcome, now: datetime) -> News:
     claimed, failed = outcome.claimed, outcome.status == Status.FAILED
     facts = {name: getattr(claimed, name) for name in _FACTS}
-    more = {"failureReason": str(outcome.result.reason or "unknown_error"), "failedAt": _text(now)}
+    more = {"failureReason": str(outcome.result.reason or "unknown_error"), "failedAt": now}
     kind = _FAILED if failed else _DELIVERED
-    return _news(claimed.tenant_id, kind, facts, more if failed else {"deliveredAt": _text(now)}, now)
+    return _news(claimed.tenant_id, kind, facts, more if failed else {"deliveredAt": now}, now)
 
 
 def _of_receipt(receipt: Receipt, facts: Mapping[str, Any]) -> News:
     at, kind = receipt.occurred_at, _OF_STATE[receipt.state]
-    more = {f"{kind.partition('.')[2]}At": _text(at)}
+    more: dict[str, Any] = {f"{kind.partition('.')[2]}At": at}
     if kind in (_FAILED, "notification.bounced"):
         more["failureReason"] = str(receipt.payload.get("reason") or "provider_error")
     return _news(receipt.tenant_id, kind, facts, more, at)
@@ -90,7 +91,7 @@ def _of_receipt(receipt: Receipt, facts: Mapping[str, Any]) -> News:
 def _news(tenant_id: UUID, kind: str, facts: Mapping[str, Any], more: Mapping[str, Any], at: datetime) -> News:
     data = {
         "notificationId": facts["id"],
-        "userId": facts["user_id"] or None,
+        "userId": facts["user_id"] or (facts["recipient"] if facts["channel"] == INAPP else None),
         "eventId": facts["event_id"],
         "campaignId": facts["campaign_id"],
         "batchId": facts["batch_id"],
@@ -100,7 +101,3 @@ def _news(tenant_id: UUID, kind: str, facts: Mapping[str, Any], more: Mapping[st
         **more,
     }
     return News(kind, data, str(facts["id"]), event_id_of(tenant_id, kind, str(facts["id"])), at)
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

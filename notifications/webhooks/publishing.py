@@ -88,9 +88,8 @@ def delivery_of(tenant_id: UUID, endpoint_id: UUID, one: News) -> WebhookDeliver
 
 def _body(tenant_id: UUID, one: News) -> str:
     """Return what is signed and sent: ``type`` is the standard's word, ``event`` the one of older receivers."""
-    timestamp = one.at.isoformat().replace("+00:00", "Z")
-    body = {"type": one.type, "event": one.type, "projectId": tenant_id, "timestamp": timestamp, "data": one.data}
-    return orjson.dumps(body).decode()
+    body = {"type": one.type, "event": one.type, "projectId": tenant_id, "timestamp": one.at, "data": one.data}
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
 
 
 def _asked_for() -> frozenset[str]:

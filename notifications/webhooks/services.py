@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -19,12 +17,11 @@ from notification_service.lib.encryption import key_ring
 from notification_service.lib.errors import Conflict, InvalidInput, NotFound
 from notification_service.lib.ids import id_floor, new_id
 from notification_service.lib.masking import mask
-from notification_service.lib.net import NetworkPolicy
+from notification_service.lib.net import NetworkPolicy, check_url
 from notification_service.lib.scope import current_tenant_id
 from notifications.webhooks import health, publishing
 from notifications.webhooks.event_types import EVENT_TYPES, TEST_TYPE
 from notifications.webhooks.models import (
-    MAX_URL,
     DeliveryStatus,
     DisabledReason,
     WebhookDelivery,
@@ -114,7 +111,7 @@ def change_endpoint(caller: Caller, endpoint_id: UUID, **changes: Any) -> Webhoo
     before, was_enabled = _facts(endpoint), endpoint.enabled
     _apply(endpoint, changes)
     if endpoint.enabled and not was_enabled:
-        _forgive(endpoint)
+        health.forgive(endpoint)
     elif was_enabled and not endpoint.enabled:
         endpoint.disabled_reason = DisabledReason.MANUAL
         health.cancel_waiting(endpoint)
@@ -198,11 +195,14 @@ def get_default() -> WebhookEndpoint:
 
 
 def set_default(caller: Caller, *, secret: str = "", **fields: Any) -> Made:
-    """Make or change the project's webhook; a ``secret`` replaces the one it has, at once."""
+    """Make or replace the project's webhook: what is not given is as in a new one.
+
+    But its secret stays, unless ``secret`` replaces it, at once.
+    """
     found = WebhookEndpoint.objects.filter(is_default=True).first()
     if found is None:
         return create_endpoint(caller, secret=secret, is_default=True, **fields)
-    endpoint = change_endpoint(caller, found.id, **{"enabled": True, **fields})
+    endpoint = change_endpoint(caller, found.id, **{**_facts(WebhookEndpoint()), **fields})
     return rotate_secret(caller, endpoint.id, secret=secret, overlap_hours=0) if secret else Made(endpoint)
 
 
@@ -280,7 +280,15 @@ def forget_old(before: datetime, *, at_once: int = 10_000) -> int:
 
 def _again(rows: QuerySet[WebhookDelivery]) -> int:
     now = timezone.now()
-    return rows.update(status=DeliveryStatus.PENDING, attempts=0, due_at=now, replayed_at=now, error="")
+    return rows.update(
+        status=DeliveryStatus.PENDING,
+        attempts=0,
+        failing_since=None,
+        not_before=None,
+        due_at=now,
+        replayed_at=now,
+        error="",
+    )
 
 
 def _must_be_enabled(endpoint: WebhookEndpoint) -> None:
@@ -305,31 +313,11 @@ def _apply(endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> None:
 
 
 def _check_url(url: str) -> None:
-    """Refuse what can never be called; what a name resolves to is judged at each connection."""
     policy = NetworkPolicy.parse(settings.OUTBOUND_ALLOWED_NETWORKS)
     try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if (
-        not good
-        or len(url) > MAX_URL
-        or not url.isascii()
-        or not url.isprintable()
-        or " " in url
-        or "@" in parts.netloc
-        or parts.fragment
-    ):
-        _refuse("url", "Enter an address such as https://example.com/webhooks, without user name or fragment.")
-    if parts.scheme == "http" and not policy.allowed_networks:
-        _refuse("url", "Must begin with https://.")
-    try:
-        address = ipaddress.ip_address(parts.hostname or "")
-    except ValueError:
-        return
-    if not policy.permits(address):
-        _refuse("url", "This address is not public.")
+        check_url(url, policy, example="https://example.com/webhooks")
+    except ValueError as error:
+        _refuse("url", str(error))
 
 
 def _refuse(field: str, message: str) -> None:
@@ -363,12 +351,6 @@ def _locked(endpoint_id: UUID) -> WebhookEndpoint:
     if found is None:
         raise NotFound
     return found
-
-
-def _forgive(endpoint: WebhookEndpoint) -> None:
-    endpoint.disabled_reason = DisabledReason.NONE
-    endpoint.failures = endpoint.opened = 0
-    endpoint.paused_until = endpoint.failing_since = None
 
 
 def _facts(endpoint: WebhookEndpoint) -> dict[str, Any]:

@@ -14,6 +14,27 @@ _MAX_JSON = 256 * 1024
 _NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
+def _check_kept(value: Any, max_bytes: int | None = None) -> None:
+    """Raise ``ValidationError`` for a JSON value that the database can not keep, or that is too large."""
+    try:
+        dumped = orjson.dumps(value)
+    except TypeError:
+        raise serializers.ValidationError("Is nested too deeply.") from None
+    if max_bytes and len(dumped) > max_bytes:
+        raise serializers.ValidationError(f"Must be smaller than {max_bytes // 1024} KB.")
+    if b"\\u0000" in dumped and _NULL.search(dumped):
+        raise serializers.ValidationError("Null characters are not allowed.")
+
+
+class JsonValue(serializers.JSONField):
+    """Any JSON value that the database can keep: no null characters, at most 254 levels deep."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        value = super().to_internal_value(data)
+        _check_kept(value)
+        return value
+
+
 class JsonObject(serializers.DictField):
     """A JSON object that the database can keep: no null characters, at most 254 levels deep."""
 
@@ -21,14 +42,7 @@ class JsonObject(serializers.DictField):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         value: dict[str, Any] = super().to_internal_value(data)
-        try:
-            dumped = orjson.dumps(value)
-        except TypeError:
-            raise serializers.ValidationError("Is nested too deeply.") from None
-        if self.max_bytes and len(dumped) > self.max_bytes:
-            raise serializers.ValidationError(f"Must be smaller than {self.max_bytes // 1024} KB.")
-        if b"\\u0000" in dumped and _NULL.search(dumped):
-            raise serializers.ValidationError("Null characters are not allowed.")
+        _check_kept(value, self.max_bytes)
         return value
 
 

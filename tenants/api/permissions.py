@@ -23,6 +23,11 @@ class AnyOf(frozenset[Permission]):
     """Permissions of which one is enough: for what is a person's own and also what others look after."""
 
 
+def reading_and_writing(reading: Permission, writing: Permission) -> dict[str, Permission]:
+    """Return the ``permissions`` of a view that needs one permission to look and another to change anything."""
+    return {"GET": reading, **dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), writing)}
+
+
 def required_permission(view: APIView, method: str) -> Permission | AnyOf | str | None:
     """Return the permission that a view names for an HTTP method, ``PUBLIC``, or None if it names none.
 

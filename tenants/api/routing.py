@@ -14,6 +14,8 @@ class _OptionalSlash(RoutePattern):
     """A route that ignores whether the address ends in a slash; ``reverse`` and the schema use it as written."""
 
     def match(self, path: str) -> tuple[str, tuple[Any, ...], dict[str, Any]] | None:
+        if "\0" in path:  # nothing is called so, and PostgreSQL can not even be asked
+            return None
         slash = "/" if str(self).endswith("/") else ""
         return super().match(path.removesuffix("/") + slash)
 

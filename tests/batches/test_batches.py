@@ -205,6 +205,12 @@ def test_chunks_fill_a_batch(sender: Persona) -> None:
     assert (late.status_code, late.json()["code"]) == (409, "batch_closed")
 
 
+def test_nothing_at_all_is_an_item_that_is_wrong(sender: Persona) -> None:
+    answer = send(sender.client, [None, *items(1)])
+    assert (answer.status_code, answer.json()["accepted"]) == (201, 1)
+    assert [(each["index"], each["detail"]) for each in answer.json()["errors"]] == [(0, "Must be an object.")]
+
+
 def test_the_same_chunk_gets_the_same_answer(sender: Persona) -> None:
     batch_id = chunk(sender.client, 1, items(1)).json()["batch_id"]
     answers = [chunk(sender.client, 2, items(2, 1), batch_id=batch_id, final=True) for _ in range(3)]
@@ -213,6 +219,16 @@ def test_the_same_chunk_gets_the_same_answer(sender: Persona) -> None:
     other = chunk(sender.client, 2, items(3, 1), batch_id=batch_id, final=True)
     assert (other.status_code, other.json()["code"]) == (422, "chunk_reused")
     assert batch_of(sender, batch_id)["counts"]["total"] == 3
+
+
+def test_the_chunk_that_opened_a_batch_may_come_again_with_its_id(sender: Persona) -> None:
+    """Who repeats it knows the batch by now; the first time there was none to name."""
+    first = chunk(sender.client, 1, items(2))
+    again = chunk(sender.client, 1, items(2), batch_id=first.json()["batch_id"])
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again["Idempotent-Replayed"] == "true"
+    assert batch_of(sender, first.json()["batch_id"])["counts"]["total"] == 2
+    assert chunk(sender.client, 1, items(3), batch_id=first.json()["batch_id"]).status_code == 422
 
 
 def test_a_chunk_that_was_refused_may_come_again(sender: Persona) -> None:

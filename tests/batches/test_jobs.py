@@ -75,6 +75,34 @@ def test_a_file_is_sent(
     }
 
 
+def test_capitals_make_no_difference_to_what_a_column_fills(run: Run, sender: Persona) -> None:
+    job = run("Recipient,NAME,Code,Extra\nada@example.com,Ada,C-1,x\n", dry_run=True)
+    assert counts(job)["staged"] == 1
+    with tenant_scope(sender.tenant_id):
+        assert StagedRow.objects.get(job_id=job["id"]).context == {"name": "Ada", "code": "C-1", "Extra": "x"}
+
+
+def test_columns_that_differ_by_capitals_from_two_placeholders_fill_neither(sender: Persona) -> None:
+    content = {"subject": "{{ name }} {{ Name }}"}
+    answer = upload(sender.client, "recipient,NAME\nada@example.com,Ada\n", content=content)
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["file"])
+
+
+def test_a_placeholder_that_no_column_fills_is_told_at_once(sender: Persona) -> None:
+    """Not once for each row of a file of a million."""
+    answer = upload(sender.client, "recipient,code\nada@example.com,C-1\n")
+    message = "No column fills the placeholder 'name'. The first row has 'recipient', 'code'."
+    assert (answer.status_code, answer.json()["errors"]) == (400, {"file": [message]})
+    for helpful in ({"context": {"name": "You"}}, {"mapping": {"code": "name"}, "content": {"subject": "{{name}}"}}):
+        assert upload(sender.client, "recipient,code\nada@example.com,C-1\n", **helpful).status_code == 202
+    depends = {"subject": "Hi", "body": "{% if vip == 'yes' %}{{ reason }}{% endif %}"}
+    made = sender.client.post(
+        "/api/notifications/templates/", {"name": "Offer", "channel": "email", "content": depends}
+    ).json()
+    answer = upload(sender.client, "recipient,vip\nada@example.com,no\n", content=..., template=made["slug"])
+    assert answer.status_code == 202, answer.json()
+
+
 def test_fifty_broken_rows_are_named_with_their_reasons(run: Run, sender: Persona) -> None:
     lines = table(950).splitlines()
     wrong = {

@@ -36,6 +36,17 @@ def workbook(rows: list[list[Any]], *, hidden_first: bool = False) -> bytes:
     return out.getvalue()
 
 
+def test_a_workbook_of_an_old_excel_is_told_from_a_table(sender: Persona) -> None:
+    answer = upload(sender.client, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), name="people.xls")
+    assert answer.status_code == 400
+    assert answer.json()["errors"]["file"] == ["This is a workbook of an old Excel (.xls); save it as .xlsx or CSV."]
+
+
+def test_a_workbook_whose_columns_leave_a_placeholder_empty_sends_nothing(run: Callable[..., dict[str, Any]]) -> None:
+    job = run(workbook([["recipient", "code"], ["ada@example.com", 1]]), name="people.xlsx")
+    assert (job["status"], "placeholder 'name'" in job["detail"]) == ("failed", True)
+
+
 def test_a_workbook_is_read_like_a_table(
     run: Callable[..., dict[str, Any]], sender: Persona, uploads_directory: Path
 ) -> None:

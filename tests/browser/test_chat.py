@@ -166,6 +166,46 @@ def test_a_killed_server_loses_no_message_and_doubles_none(
     assert said(uma(page), texts) == texts
 
 
+def test_tabs_share_one_socket_and_agree(desk: Desk) -> None:
+    first, second = desk.open(), desk.open()
+    assert len(desk.open_sockets("/ws/chat/")) == 2, "one a person, however many tabs"
+    text = words()
+    field_of(uma(second)).press_sequentially("H")
+    for page in (first, second):
+        expect(hanna(page).locator("notification-chat .typing")).to_have_text("Uma User is typing …")
+    write(uma(second), text)
+    for page in (first, second):
+        for half in (hanna(page), uma(page)):
+            expect(bubbles(half, text)).to_have_count(1)
+        expect(hanna(page).locator("notification-chat .typing")).to_have_text("")
+        expect(own(uma(page), text).locator(".tick")).to_have_attribute("data-state", "read")
+        expect(hanna(page).locator("notification-chat .thread > header p")).to_have_text("Online")
+    tool(hanna(second), text, "React").click()
+    bubbles(hanna(second), text).get_by_role("button", name="React with 🎉").click()
+    for page in (first, second):
+        expect(bubbles(uma(page), text).locator(".reactions button")).to_have_text("🎉1")
+    assert len(desk.open_sockets("/ws/chat/")) == 2
+
+
+def test_when_the_tab_with_the_socket_closes_another_takes_over(desk: Desk) -> None:
+    first, second = desk.open(), desk.open()
+    before = words()
+    write(hanna(second), before)
+    expect(bubbles(uma(second), before)).to_have_count(1)
+    meanwhile, after = words(), words()
+    write(hanna(second), meanwhile)
+    first.close()
+    write(uma(second), after)
+    for half in (hanna(second), uma(second)):
+        for text in (before, meanwhile, after):
+            expect(bubbles(half, text)).to_have_count(1)
+    expect(own(uma(second), after).locator(".tick")).to_have_attribute("data-state", "read")
+    field_of(hanna(second)).press_sequentially("H")
+    expect(uma(second).locator("notification-chat .typing")).to_have_text("Hanna HR is typing …")
+    second.evaluate("1")  # lets the browser's news in
+    assert len(desk.open_sockets("/ws/chat/")) == 2
+
+
 def test_history_is_loaded_as_one_scrolls_up(desk: Desk, service: RunningService) -> None:
     title = f"Offsite {uuid4().hex[:6]}"
     members = [person(service, who)["user_id"] for who in (HANNA, UMA)]

@@ -18,7 +18,7 @@ LOADED = "(part) => performance.getEntriesByType('resource').some((each) => each
 
 
 def heading(half: Locator) -> Locator:
-    return half.locator("notification-inbox .heading")
+    return half.locator("notification-inbox .title")
 
 
 def focused_list(half: Locator) -> Locator:
@@ -119,7 +119,7 @@ def watch_words(page: Page) -> None:
             const root = document.querySelectorAll("notification-inbox")[1].shadowRoot;
             new MutationObserver(() => {
                 const bell = root.querySelector(".bell");
-                if (bell) seen.push(bell.getAttribute("aria-label"), root.querySelector(".heading").textContent);
+                if (bell) seen.push(bell.getAttribute("aria-label"), root.querySelector(".title").textContent);
             }).observe(root, { childList: true, subtree: true, attributes: true });
         }"""
     )

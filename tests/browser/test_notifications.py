@@ -74,7 +74,7 @@ def test_the_buttons_of_the_page_send(desk: Desk) -> None:
     page.get_by_role("button", name="Burst of 20").click()
     expect(count(hanna(page))).to_have_text("22")
     bell(uma(page)).click()
-    urgent = items(uma(page)).filter(has=page.locator(".priority"))
+    urgent = items(uma(page)).filter(has=page.locator(".item-priority"))
     expect(urgent).to_have_count(1)
     urgent.get_by_role("button", name="Accept").click()
     expect(page.locator("#log")).to_contain_text("Uma User pressed “Accept”")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
+from tests.browser.accessibility import faults, settle
 from tests.browser.conftest import (
     HANNA,
     UMA,
@@ -24,42 +24,11 @@ from tests.browser.conftest import (
     ring,
     screenshot,
     uma,
-    until,
     write,
 )
 from tests.running_service import RunningService
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
-
-AXE = Path(__file__).parent / "assets" / "axe.min.js"
-#: The standards that are asked for, and axe's own advice.
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}}
-
-
-def faults(page: Page) -> list[str]:
-    """What axe finds that is serious or critical, one line a fault."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("(rules) => axe.run(document, rules)", RULES)["violations"]
-    return [
-        f"{fault['id']} ({fault['impact']}): {fault['help']} {node['target']} {node.get('failureSummary', '')}"
-        for fault in found
-        for node in fault["nodes"]
-        if fault["impact"] in ("serious", "critical")
-    ]
-
-
-def settle(page: Page) -> None:
-    """Wait until nothing moves any more: half a fading has half its contrast."""
-    until(
-        page,
-        """() => {
-            const roots = [document, ...[...document.querySelectorAll("*")].map((each) => each.shadowRoot)];
-            const moving = roots.flatMap((root) => root?.getAnimations?.() ?? []);
-            return moving.every(
-                (each) => each.playState !== "running" || each.effect.getTiming().iterations === Infinity);
-        }""",
-    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -109,6 +78,51 @@ def test_a_phone_shows_everything(make_desk: Callable[..., Desk], service: Runni
     screenshot(page, "phone-chat")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert faults(page) == []
+
+
+def test_a_narrow_phone_reaches_every_view(make_desk: Callable[..., Desk], service: RunningService) -> None:
+    page = make_desk(viewport={"width": 320, "height": 640}, is_mobile=True, has_touch=True).open()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320, "nothing sticks out"
+    ring(service, UMA, "Donaudampfschifffahrtsgesellschaftskapitän" * 4, body="Fourth floor.", actions=ACTIONS)
+    expect(count(uma(page))).to_have_text("1")
+    bell(uma(page)).tap()
+    expect(items(uma(page))).to_be_in_viewport()
+    for tab in uma(page).get_by_role("tab").all():
+        expect(tab).to_be_in_viewport(ratio=1)
+    title, tools = items(uma(page)).locator(".item-title"), items(uma(page)).locator(".item-tools")
+    assert box(title)["height"] < 80, "a long title is cut"
+    assert box(tools)["y"] > box(items(uma(page)).locator(".actions"))["y"], "tools cover no words"
+    settle(page)
+    screenshot(page, "phone-narrow")
+    assert faults(page) == []
+
+
+def test_it_can_be_read_from_right_to_left(desk: Desk, service: RunningService) -> None:
+    page = desk.open()
+    page.evaluate("document.documentElement.dir = 'rtl'")
+    ring(service, UMA, "مقابلة يوم الخميس", body="الطابق الرابع، غرفة آدا.", actions=ACTIONS)
+    expect(count(uma(page))).to_have_text("1")
+    bell(uma(page)).click()
+    message = items(uma(page), "مقابلة")
+    message.hover()
+    mark, tools = box(message.locator(".item-mark")), box(message.locator(".item-tools"))
+    assert tools["x"] + tools["width"] < mark["x"], "what stands at the end stands at the left"
+    tabs = uma(page).get_by_role("tab")
+    tabs.first.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(tabs.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(tabs.first).to_be_focused()
+    settle(page)
+    screenshot(page, "right-to-left")
+    assert faults(page) == []
+
+
+def box(element: Locator) -> FloatRect:
+    """Where an element stands."""
+    found = element.bounding_box()
+    assert found is not None
+    return found
 
 
 def test_everything_can_be_done_by_keyboard(desk: Desk, service: RunningService) -> None:

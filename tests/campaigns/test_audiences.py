@@ -111,6 +111,10 @@ def test_people_are_found_by_a_filter(sender: Persona, monkeypatch: pytest.Monke
     act(sender, campaign_id, "launch")
     take_turns(sender, campaign_id)
     assert len(records(sender, campaign_id)) == 3
+    named = {"external_user_ids": ["crm-1"], "user_ids": [str(found[2].user_id)], "emails": ["PERSON4@example.com"]}
+    other = create(sender, recipients=..., recipient_filter=named)
+    take_turns(sender, other)
+    assert [row.user_id for row in rows(sender, other)] == ["crm-1", "crm-3", "crm-4"]
     answer = sender.client.post(CAMPAIGNS, draft(recipients=..., recipient_filter={"where": {"shoe": 42}}))
     assert answer.status_code == 400
     assert sender.client.post(CAMPAIGNS, draft(recipients=..., recipient_filter={})).status_code == 400
@@ -134,7 +138,26 @@ def test_people_get_push_messages_on_their_devices(sender: Persona) -> None:
     answer = sender.client.post(
         CAMPAIGNS, draft(channel="push", content={"title": "Hi"}, recipients=[{"user_id": "bob"}])
     )
-    assert answer.json()["errors"] == {"recipients.0.recipient": ["no_device"]}
+    assert answer.json()["errors"] == {"recipients.0.user_id": ["No active device of this person is registered."]}
+
+
+def test_people_are_reached_where_they_are_known(sender: Persona) -> None:
+    ada = {"external_user_id": "crm-1", "email": "ada@example.com", "phone": "+353861234567"}
+    assert sender.client.post("/api/v1/users", ada).status_code == 201
+    hi = {"content": {"body": "Hi"}, "recipients": [{"user_id": "crm-1"}]}
+    for channel, content, address in (
+        ("email", {"subject": "Hi"}, "ada@example.com"),
+        ("sms", {"body": "Hi"}, "+353861234567"),
+        ("inapp", {"title": "Hi"}, "crm-1"),
+    ):
+        campaign_id = create(sender, channel=channel, **{**hi, "content": content})
+        assert [(row.address, row.user_id) for row in rows(sender, campaign_id)] == [(address, "crm-1")]
+    stranger = {"recipients": [{"user_id": "crm-1"}, {"user_id": "crm-2"}], "content": {"subject": "Hi"}}
+    answer = sender.client.post(CAMPAIGNS, draft(**stranger))
+    assert (answer.status_code, answer.json()["errors"]) == (
+        400,
+        {"recipients.1.user_id": ["No address of this person is known for this channel."]},
+    )
 
 
 def test_who_had_enough_of_a_category_gets_no_more(sender: Persona) -> None:

@@ -59,6 +59,14 @@ def test_what_is_missing_or_wrong_is_named(sender: Persona) -> None:
         ({"ab_test": {"sample_percent": 10, "winner_by": "opens", "after_minutes": 5}}, "ab_test"),
         ({"content": ..., "variants": [{"name": "A", "content": {"subject": "Hi"}}]}, "variants"),
         ({"segment": {"campaign": "01a1f945-17a8-70a7-a3c8-1a9deeb10f4a", "segment": "opened"}}, "segment"),
+        ({"throttle": 60}, "throttle"),
+        ({"window": {"start": "09:00", "end": "18:00", "day": [1]}}, "window.day"),
+        ({"window": {"start": "9:00", "end": "18:00"}}, "window.start"),
+        ({"recipients": ..., "recipient_filter": {"where": {"shoe": 41}}}, "recipient_filter.where.shoe"),
+        (
+            {"recipients": ..., "recipient_filter": {"where": {f"metadata{'.a' * 2000}": 1}}},
+            "recipient_filter.where.metadata" + ".a" * 28,
+        ),
     ):
         answer = sender.client.post(CAMPAIGNS, draft(**changes))
         assert answer.status_code == 400, (changes, answer.json())
@@ -85,6 +93,20 @@ def test_without_recipients_or_credential_nothing_is_launched(admin: Persona, se
     assert act(sender, empty, "launch")["status"] == "sending"
     text = create(sender, channel="sms", content={"body": "Hi"}, recipients=["+353861234567"])
     assert act(sender, text, "launch", status=409)["code"] == "no_credential"
+
+
+def test_what_can_not_be_changed_is_not_passed_over(sender: Persona) -> None:
+    url = f"{CAMPAIGNS}{create(sender)}/"
+    for changes in ({"recipients": people(1)}, {"channel": "sms"}, {"scheduled_at": "2030-01-01T00:00:00Z"}):
+        answer = sender.client.patch(url, changes)
+        assert (answer.status_code, list(answer.json()["errors"])) == (400, list(changes))
+
+
+def test_a_campaign_that_is_over_says_so_when_it_is_launched_again(marketer: Persona, engine: Engine) -> None:
+    campaign_id = create(marketer)
+    act(marketer, campaign_id, "cancel")
+    refused = act(marketer, campaign_id, "launch", status=409)
+    assert (refused["code"], refused["detail"]) == ("wrong_status", "A campaign that is cancelled can not be launched.")
 
 
 def test_a_draft_can_be_changed_and_forgotten(sender: Persona) -> None:

@@ -82,6 +82,26 @@ def test_the_way_out_works(marketer: Persona, engine: Engine, mail_server: Sandb
     assert (progress["sent"], progress["withheld"]) == (0, 1)
 
 
+def test_links_are_found_among_other_attributes_and_in_any_markup(
+    marketer: Persona, engine: Engine, mail_server: Sandbox
+) -> None:
+    """A mail of nothing but beginnings of links must not keep a worker busy for minutes."""
+    links = (
+        '<a data-href="https://acme.example/data" href="https://acme.example/real">1</a>'
+        "<A class=b title='a > b'\nHREF = 'https://acme.example/capitals'>2</A>"
+        '<a hreflang="de" href="https://acme.example/language">3</a><a href=https://acme.example/bare>4</a>'
+    )
+    body = f"<html><body>{links}{'<a ' * 80_000}</body></html>"
+    campaign_id = create(marketer, recipients=people(1), content={"subject": "Hi", "html": body, "text": "x"})
+    act(marketer, campaign_id, "launch")
+    assert finish(marketer, campaign_id, engine)["sent"] == 1
+    markup = caught(mail_server, view="full")[0]["html"]
+    assert 'data-href="https://acme.example/data"' in markup
+    tracked = re.findall(r"href\s*=\s*[\"']([^\"']+/t/c/[^\"']+)", markup, re.IGNORECASE)
+    targets = [APIClient().get(path_of(each))["Location"] for each in tracked]
+    assert targets == [f"https://acme.example/{name}" for name in ("real", "capitals", "language")]
+
+
 def test_who_wants_no_tracking_gets_none(marketer: Persona, engine: Engine, mail_server: Sandbox) -> None:
     markup, campaign_id = send_one(marketer, engine, mail_server, track=False)
     assert "/t/" not in markup

@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from notification_service.lib.net import NetworkPolicy
 from notifications.channels.registry import channels
-from notifications.providers.base import CredentialSchema, OutgoingMessage, Provider, SendResult, field_errors
+from notifications.providers.base import (
+    NOT_BEGUN,
+    CredentialSchema,
+    OutgoingMessage,
+    Provider,
+    SendResult,
+    field_errors,
+)
 from notifications.providers.registry import make_provider, providers
 
 ALL = pytest.mark.parametrize("provider", list(providers), ids=lambda provider: provider.key)
@@ -159,6 +166,19 @@ def test_one_result_for_each_message(provider: type[Provider[Any]]) -> None:
             assert result.accepted is (result.reason is None)
             assert len(result.response) <= 500
             assert SECRET not in repr(result)
+
+
+@ALL
+def test_who_was_stopped_begins_nothing(provider: type[Provider[Any]]) -> None:
+    async def scenario() -> list[SendResult]:
+        results: list[SendResult] = []
+        instance = make_provider(provider.key, network_policy=LOCAL)
+        instance.stop()
+        await instance.send_many(outgoing(provider, 50), schema(provider), lambda _, result: results.append(result))
+        await instance.aclose()
+        return results
+
+    assert asyncio.run(scenario()) == [NOT_BEGUN] * 50
 
 
 @ALL

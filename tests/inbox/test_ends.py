@@ -76,7 +76,7 @@ class TestWhatEndsASocket:
         ("frames", "expected"),
         [
             (["{"] * 3, "4400 malformed"),
-            ([json.dumps({"type": "ping", "ref": "x" * 17_000})], "1009 frame_too_big"),
+            ([json.dumps({"type": "ping", "ref": "x" * 33_000})], "1009 frame_too_big"),
             ([json.dumps({"type": "ping"})] * 100, "4429 too_many_commands"),
         ],
         ids=["malformed", "too big", "too many"],

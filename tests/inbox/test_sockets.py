@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -14,9 +16,17 @@ from pytest_django import Settings
 from notification_service.lib.errors import TooManyRequests
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
-from notifications.inbox import broadcasts, live, services
+from notifications.inbox import broadcasts, live, replay, services, streams
+from notifications.inbox.broadcasts import Person
+from notifications.inbox.models import InboxStream
+from notifications.inbox.services import MOST_IDS
 from notifications.inbox.socket import census
+from notifications.inbox.socket.connection import Connection
+from notifications.inbox.socket.hub import Hub
+from notifications.inbox.socket.outlet import Wire
 from notifications.inbox.socket.threads import in_thread
+from notifications.inbox.streams import NewMessage
+from notifications.recipients.hooks import KnownAs
 from tenants.callers import system_caller
 from tenants.models import Membership, Role, Tenant, TenantStatus, User
 from tenants.tokens import issue_access_token, issue_platform_token
@@ -94,6 +104,97 @@ def test_resume_from_nowhere_is_a_resync(server: LiveServer, ada: Persona) -> No
             assert (answer["reason"], answer["seq"], answer["unread"]) == (reason, 301, 301)
         await in_thread(put, ada.tenant_id, me)
         await client.until(302)
+        for seq in ("9" * 5_000, "-1", "²", "one"):  # the position may stand in the address, too
+            address = f"/ws/notifications/?{urlencode({'epoch': client.epoch, 'seq': seq})}"
+            resuming = await open_client(server, token, path=address)
+            assert (await resuming.next("resync"))["reason"] == "unknown_position"
+            await resuming.socket.close()
+
+    play(scenario())
+
+
+def test_what_was_missed_may_be_large(server: LiveServer, ada: Persona) -> None:
+    """More than a reader who is too slow is allowed to let pile up: this one has asked for it."""
+    token, me = token_of(ada), id_of(ada)
+    large = {"title": "Hi", "body": "x" * 10_000, "data": {"more": "y" * 10_000}}
+
+    def store() -> None:
+        with tenant_scope(ada.tenant_id):
+            streams.append([NewMessage(me, large) for _ in range(300)])
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        epoch, seq = client.epoch, client.seq
+        await client.socket.close()
+        await in_thread(store)
+        again = await open_client(server, token, epoch=epoch, seq=seq)
+        assert [frame["seq"] for frame in again.got] == [*range(1, 301)]
+
+    play(scenario())
+
+
+def test_a_stream_that_begins_anew_while_one_resumes(ada: Persona, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner is erased in this moment: what was to be resumed from means nothing any more."""
+    me, sent = id_of(ada), []
+    put(ada.tenant_id, *[me] * 5)
+    with tenant_scope(ada.tenant_id):
+        before = InboxStream.objects.get(user_id=me)
+
+    def erased_meanwhile(*position: Any, **more: Any) -> Any:
+        frames = replay.frames_between(*position, **more)
+        with tenant_scope(ada.tenant_id):
+            services.erase_person(KnownAs((me,), ()))
+            services.look(Person(me))
+        return frames
+
+    monkeypatch.setattr("notifications.inbox.socket.connection.frames_between", erased_meanwhile)
+
+    async def send(message: Any) -> None:
+        sent.append(json.loads(message["text"]))
+
+    async def scenario() -> None:
+        hub = Hub()
+        feed = hub.feed_of(ada.tenant_id, me)
+        feed.start(before.epoch, before.seq)
+        connection = Connection(Wire(send), system_caller(ada.tenant_id, "test"), feed, "socket", None)
+        feed.sockets.append(connection)
+        async with asyncio.timeout(10):
+            resuming = asyncio.create_task(connection.resume(str(before.epoch), 0))
+            while feed.epoch == before.epoch:
+                await hub.heal([feed])
+                await asyncio.sleep(0.01)
+            await resuming
+            await asyncio.sleep(0.05)
+
+    play(scenario())
+    assert (sent[-1]["type"], sent[-1]["reason"], sent[-1]["seq"]) == ("resync", "epoch_over", 0)
+
+
+def test_frames_of_every_length_arrive_whole(server: LiveServer, ada: Persona) -> None:
+    """RFC 6455 writes a length in one, two or eight octets."""
+    token, me = token_of(ada), id_of(ada)
+    frames = [{"type": "progress", "kind": "campaign", "id": str(uuid4()), "detail": ""} for _ in range(6)]
+    for frame, length in zip(frames, (125, 126, 127, 65_535, 65_536, 300_000), strict=True):
+        frame["detail"] = "é" + "x" * (length - len(json.dumps(frame, separators=(",", ":"))) - 2)
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        for frame in frames:
+            await in_thread(live.publish_to_user, ada.tenant_id, me, frame)
+            assert await client.next("progress") == frame
+
+    play(scenario())
+
+
+def test_as_many_messages_as_a_command_may_name_fit_into_a_frame(server: LiveServer, ada: Persona) -> None:
+    token = token_of(ada)
+    ids = put(ada.tenant_id, *[id_of(ada)] * MOST_IDS)
+
+    async def scenario() -> None:
+        client = await open_client(server, token)
+        await client.send(type="mark_read", ids=[str(each) for each in ids], ref="all of them")
+        acknowledged = await client.next("ack")
+        assert (acknowledged["changed"], acknowledged["unread"]) == (MOST_IDS, 0)
 
     play(scenario())
 

@@ -23,7 +23,7 @@ from notifications.inbox.broadcasts import Person
 from notifications.inbox.models import Broadcast, InboxChange, InboxMessage, InboxStream
 from notifications.inbox.streams import NewMessage
 from notifications.recipients.hooks import KnownAs
-from notifications.recipients.models import Recipient
+from notifications.recipients.models import Category, Preference, Recipient
 from tenants.callers import Caller, system_caller
 from tenants.models import Tenant
 
@@ -100,6 +100,7 @@ def test_too_many_at_once_are_refused(tenant: Tenant) -> None:
 def test_what_is_snoozed_comes_back_by_itself(tenant: Tenant) -> None:
     with tenant_scope(tenant.id):
         (message,) = put("ada")
+        services.mark_read("ada", ids=[message])
         services.snooze("ada", ids=[message], until=timezone.now() + timedelta(hours=1))
         assert services.look(ADA).unread == 0
         assert not services.messages_of("ada").exists()
@@ -112,7 +113,8 @@ def test_what_is_snoozed_comes_back_by_itself(tenant: Tenant) -> None:
         with pytest.raises(InvalidInput, match="until: This moment is past"):
             services.snooze("ada", ids=[message], until=timezone.now())
     last = frames(tenant.id)[-1]
-    assert (last["type"], last["id"], last["snooze_over"], last["seq"]) == ("notification", str(message), True, 3)
+    assert (last["type"], last["id"], last["snooze_over"], last["seq"]) == ("notification", str(message), True, 4)
+    assert (last["read_at"], last["unread"]) == (None, 1), "it is to be seen again"
 
 
 def test_what_expires_leaves_inbox_and_counter_when_its_owner_looks(tenant: Tenant) -> None:
@@ -121,6 +123,22 @@ def test_what_expires_leaves_inbox_and_counter_when_its_owner_looks(tenant: Tena
         assert services.messages_of("ada").count() == 1
         assert services.look(ADA).unread == 1
     assert [frame["type"] for frame in frames(tenant.id)] == ["removed", "notification", "removed"]
+
+
+def test_no_frame_names_more_messages_than_a_call_may(tenant: Tenant) -> None:
+    """A frame of a hundred thousand ids would be more than a socket can take."""
+    with tenant_scope(tenant.id):
+        put(*["ada"] * 1_201)
+        services.mark_read("ada")
+        before = services.look(ADA).seq
+        assert len(services.delete("ada", only_read=True).ids) == 1_201
+        assert services.look(ADA).seq == before + 3
+        streams.append([new(expires_at=timezone.now() - timedelta(minutes=1)) for _ in range(501)])
+        assert services.look(ADA).unread == 0
+        sent = [orjson.loads(frame) for frame in InboxChange.objects.values_list("frame", flat=True)]
+    removed = [(len(frame["ids"]), frame["unread"]) for frame in sent if frame["type"] == "removed"]
+    assert removed == [(500, 0), (500, 0), (201, 0), (500, 1), (1, 0)]
+    assert [frame["seq"] for frame in sent if frame["type"] == "removed"][:3] == [before + 1, before + 2, before + 3]
 
 
 def test_deleted_messages_lose_their_content_and_keep_their_place(tenant: Tenant) -> None:
@@ -200,6 +218,24 @@ class TestBroadcasts:
             broadcasts.create(sender, audience="role", roles=["driver"], content={"title": "Drive"})
             assert services.look(Person("bob")).unread == 1
             assert services.look(ADA).unread == 0
+
+    def test_who_has_switched_its_category_off_does_not_get_it(self, tenant: Tenant, sender: Caller) -> None:
+        with tenant_scope(tenant.id):
+            Preference.objects.create(tenant_id=tenant.id, user_id="ada", switches={"*": {"inapp": False}})
+            Category.objects.create(tenant_id=tenant.id, key="safety", required=True)
+            for category in ("news", "safety"):
+                broadcasts.create(sender, audience="tenant", content={"title": category}, category=category)
+            assert [services.look(each).unread for each in (ADA, EVE)] == [1, 2]
+            assert services.messages_of("ada").get().content["title"] == "safety"
+
+    def test_its_content_may_say_how_long_it_lasts(self, tenant: Tenant, sender: Caller) -> None:
+        ends = timezone.now().replace(microsecond=0) + timedelta(hours=3)
+        with tenant_scope(tenant.id):
+            content = {"title": "Lunch", "expires_at": ends.isoformat()}
+            assert broadcasts.create(sender, audience="tenant", content=content).expires_at == ends
+            content["expires_at"] = "2020-01-01T00:00:00Z"
+            with pytest.raises(InvalidInput, match="expires_at"):
+                broadcasts.create(sender, audience="tenant", content=content)
 
     def test_what_is_retracted_or_over_reaches_nobody_else(self, tenant: Tenant, sender: Caller) -> None:
         with tenant_scope(tenant.id):

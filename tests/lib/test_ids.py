@@ -34,6 +34,12 @@ def test_the_floor_is_below_every_id_of_its_moment(moment: datetime) -> None:
     assert floor < id_floor(moment + timedelta(milliseconds=2))
 
 
+def test_before_there_were_ids_the_floor_is_the_lowest() -> None:
+    for year in (1, 1969, 1970):
+        assert id_floor(datetime(year, 1, 1, tzinfo=UTC)) == UUID(int=0)
+    assert id_floor(datetime(9999, 12, 31, tzinfo=UTC)) > new_id()
+
+
 @given(MOMENTS, st.integers(1, 40))
 def test_months_follow_each_other_without_gap(start: datetime, count: int) -> None:
     found = list(months(start, count))

@@ -132,6 +132,23 @@ def test_children_of_a_killed_service_go_too(harness: Harness) -> None:
     harness.run([harness.service("worker", fork)], user)
 
 
+def test_what_a_killed_service_leaves_has_its_time(harness: Harness) -> None:
+    fork = "import os, time; child = os.fork() and os.fork(); print('three', flush=True); time.sleep(600)"
+
+    def user() -> None:
+        assert harness.ready.wait(10)
+        parent = psutil.Process(harness.state("worker")["pid"])
+        harness.wait_for(lambda: len(parent.children()) == 2)
+        children = parent.children()
+        parent.kill()
+        harness.wait_for(lambda: harness.state("worker")["pid"] not in (None, parent.pid))
+        assert all(child.is_running() for child in children), "a new one works beside them"
+        harness.wait_for(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+
+    harness.run([harness.service("worker", fork, linger=2.0)], user)
+    assert not leftovers(harness.directory)
+
+
 def test_it_starts_after_and_stops_before_what_it_needs(harness: Harness) -> None:
     path = str(harness.directory / "ends")
 

@@ -39,7 +39,8 @@ def test_servers_die_with_a_killed_run_and_the_next_one_cleans_up(tmp_path: Path
 import os, signal
 from pathlib import Path
 from notification_service.local.testing import start_test_servers
-print(start_test_servers(Path({str(tmp_path)!r})).directory, flush=True)
+servers = start_test_servers(Path({str(tmp_path)!r}))
+print(servers.directory, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(

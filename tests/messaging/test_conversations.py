@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+import pytest
 from pytest_django.fixtures import Settings
 
 from tests.conftest import Persona
@@ -16,6 +19,31 @@ def test_a_group_has_its_maker_as_admin(ada: Persona, bob: Persona) -> None:
     assert said == ["ada@acme.example made this group.", f"ada@acme.example added {id_of(bob)}."]
     shown = bob.client.get(f"{CHAT}/conversations/{group}/").json()
     assert (shown["title"], shown["role"], shown["participant_count"]) == ("Launch", "member", 2)
+
+
+def test_what_one_does_oneself_is_no_news(ada: Persona, bob: Persona, eve: Persona) -> None:
+    group = f"{CHAT}/conversations/{make_group(ada, bob)}/"
+
+    def unread(persona: Persona) -> int:
+        return int(persona.client.get(group).json()["unread_count"])
+
+    assert (unread(ada), unread(bob)) == (0, 1), "that he was added is news to him"
+    ada.client.patch(group, {"title": "Landing"})
+    ada.client.post(f"{group}participants/", {"user_ids": [id_of(eve)]})
+    assert (unread(ada), unread(bob)) == (0, 3)
+    bob.client.delete(f"{group}participants/{id_of(bob)}/")
+    assert unread(ada) == 1
+
+
+@pytest.mark.parametrize("user_id", ["https://issuer.example/people/7", "a b", "ä"])
+def test_ids_of_other_issuers_are_people_like_others(ada: Persona, user_id: str) -> None:
+    people = f"{CHAT}/conversations/{make_group(ada)}/participants/"
+    assert ada.client.post(people, {"user_ids": [user_id]}).status_code == 201
+    one = f"{people}{quote(user_id, safe='')}/"
+    assert ada.client.patch(one, {"role": "moderator"}).json()["user_id"] == user_id
+    assert ada.client.delete(one).status_code == 204
+    for nobody in (one, f"{people}%00/"):
+        assert ada.client.delete(nobody).status_code == 404
 
 
 def test_a_group_needs_a_title_and_a_direct_conversation_one_other(ada: Persona, bob: Persona, eve: Persona) -> None:

@@ -117,6 +117,63 @@ def test_typing_is_told_to_others_and_ends_by_itself(
     play(scenario)
 
 
+def test_who_types_all_the_time_or_changes_their_mind_waits(server: LiveServer, play: Play, ada: Persona) -> None:
+    group = make_group(ada)
+
+    async def scenario(open_as: Open) -> None:
+        client, other = await open_as(ada), await open_as(ada)
+        await client.join(group)
+        codes = []
+        for _ in range(22):
+            answer = await client.ask("start_typing", conversation_id=group)
+            codes.append(answer.get("code"))
+            await client.ask("stop_typing", conversation_id=group)
+        assert codes.count("throttled") >= 1
+        assert codes[0] is None
+        told = [await other.ask("update_presence", status=status) for status in ["busy", "away"] * 16]
+        assert [told[0].get("code"), told[-1].get("code")] == [None, "throttled"]
+
+    play(scenario)
+
+
+def test_what_was_read_on_one_device_is_read_on_all(server: LiveServer, play: Play, ada: Persona, bob: Persona) -> None:
+    """Also on those that only show how much is unread, and have not joined."""
+    group = make_group(ada, bob)
+    message = say(ada, group)
+
+    async def scenario(open_as: Open) -> None:
+        laptop, phone, others = await open_as(bob), await open_as(bob), await open_as(ada)
+        await laptop.join(group)
+        await laptop.ask("mark_read", conversation_id=group, seq=message["seq"])
+        receipt = await phone.next("read_receipt")
+        assert (receipt["user_id"], receipt["last_read_seq"]) == (id_of(bob), message["seq"])
+        assert await others.silence(0.3) == [], "who has not joined is told of nobody else's reading"
+
+    play(scenario)
+
+
+def test_a_message_is_looked_for_where_the_command_says(
+    server: LiveServer, play: Play, ada: Persona, bob: Persona
+) -> None:
+    group, another = make_group(ada, bob), make_group(ada)
+    message = say(ada, group)["id"]
+
+    async def scenario(open_as: Open) -> None:
+        client = await open_as(ada)
+        for kind, more in (
+            ("edit_message", {"text": "Hi"}),
+            ("add_reaction", {"emoji": "👍"}),
+            ("remove_reaction", {"emoji": "👍"}),
+            ("delete_message", {}),
+        ):
+            answer = await client.ask(kind, conversation_id=another, message_id=message, **more)
+            assert answer["code"] == "not_found", kind
+        answer = await client.ask("edit_message", conversation_id=group, message_id=message, text="Hi")
+        assert answer["message"]["text"] == "Hi"
+
+    play(scenario)
+
+
 def test_resume_gives_exactly_what_was_missed(server: LiveServer, play: Play, ada: Persona, bob: Persona) -> None:
     group = make_group(ada, bob)
     first = say(ada, group, "First")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from notification_service.lib.net import PUBLIC_ONLY
-from notifications.providers.base import FailureReason, SendResult
+from notifications.providers.base import NOT_BEGUN, FailureReason, OutgoingMessage, SendResult
 from notifications.providers.smtp import SmtpProvider
 from tests.providers.smtp_servers import (
     LOCAL,
@@ -75,6 +75,32 @@ def test_messages_arrive_whole_and_once(run: Any, pipelining: bool) -> None:
     assert rich is not None
     assert plain.get_content().replace("\r\n", "\n") == ".leading dot\n..two\nEnd"
     assert rich.get_content().replace("\r\n", "\n") == "<p>Größe</p>\n.\n<p>x</p>"
+
+
+@pytest.mark.parametrize(("pipelining", "lane"), [(True, "normal"), (False, "normal"), (True, "bulk")])
+def test_who_is_stopped_ends_what_it_has_begun(run: Any, pipelining: bool, lane: str) -> None:
+    """What the server got was answered for, and of everything else it got nothing."""
+
+    async def stop_at_the_tenth(port: int) -> list[tuple[OutgoingMessage, SendResult]]:
+        provider = SmtpProvider(network_policy=LOCAL)
+        results: list[tuple[OutgoingMessage, SendResult]] = []
+
+        def on_result(message: OutgoingMessage, result: SendResult) -> None:
+            results.append((message, result))
+            if len(results) == 10:
+                provider.stop()
+
+        await provider.send_many(messages(2000, lane), credential(port), on_result)
+        await provider.aclose()
+        return results
+
+    with mail_server(pipelining=pipelining) as server:
+        results = run(stop_at_the_tenth(server.port))
+    assert len({message.id for message, _ in results}) == len(results) == 2000
+    sent = {message.recipient for message, result in results if result.accepted}
+    assert 10 <= len(sent) < 300, "eight connections, with 16 messages each at the most and one behind each"
+    assert sum(result is NOT_BEGUN for _, result in results) == 2000 - len(sent)
+    assert sorted(envelope.rcpt_tos[0] for envelope in server.envelopes) == sorted(sent)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])

@@ -45,7 +45,7 @@ def test_by_ids_roles_and_emails(tenant: Tenant, three: Sequence[Recipient]) -> 
     eve = str(three[2].id)
     assert names(tenant, user_ids=["crm-1", eve, "nobody"]) == ["Ada", "Eve"]
     assert names(tenant, user_ids=[str(three[0].id)]) == ["Ada"]
-    assert names(tenant, external_ids=["crm-2", eve, ""]) == ["Bob"]
+    assert names(tenant, external_user_ids=["crm-2", eve, ""]) == ["Bob"]
     assert names(tenant, roles=["staff"]) == ["Ada", "Bob"]
     assert names(tenant, roles=["guest", "lead"]) == ["Ada", "Eve"]
     assert names(tenant, emails=["ADA@example.com", ""]) == ["Ada"]

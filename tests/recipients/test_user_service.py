@@ -15,12 +15,14 @@ from pytest_django import Settings
 
 from notification_service.lib.redis import attempt
 from notification_service.lib.scope import tenant_scope
+from notifications.credentials.models import Credential
 from notifications.events.processing import process_turn
 from notifications.recipients import user_service
 from notifications.recipients.models import UserService
 from notifications.recipients.people import Person
 from notifications.recipients.user_service import FAILURES_TO_OPEN, look_up
 from tests.conftest import Persona
+from tests.records.conftest import credential, make_credential  # noqa: F401 - fixtures
 
 ADDRESS = "/api/v1/projects/me/user-service"
 SECRET = "a-secret-of-theirs"
@@ -127,6 +129,8 @@ def test_the_setting(admin: Persona, stranger: Persona, store: Callable[..., dic
         ({"url": "https://{user_id}.example.com/"}, "url"),
         ({"url": "https://me:pw@crm.example.com/{user_id}"}, "url"),
         ({"url": "https://[::1/{user_id}"}, "url"),
+        ({"url": "https://10.0.0.1/{user_id}"}, "url"),
+        ({"url": "https://[::ffff:169.254.169.254]/{user_id}"}, "url"),
         ({"url": "https://crm.example.com/{user_id}/{user_id}"}, "url"),
         ({"secret": "two\nlines"}, "secret"),
         ({"secret": "••••"}, "secret"),
@@ -227,8 +231,8 @@ def test_it_can_not_point_into_our_own_network(
     settings: Settings,
     networks: list[str],
 ) -> None:
-    settings.OUTBOUND_ALLOWED_NETWORKS = networks
     store()
+    settings.OUTBOUND_ALLOWED_NETWORKS = networks
     theirs.knows("/users/1", ADA)
     assert found(admin, "1") == {}
     assert theirs.asked == []
@@ -255,6 +259,34 @@ def test_a_send_reaches_who_is_only_known_there(
     record = admin.client.get(f"/api/notifications/records/{answer.json()['id']}/").json()
     assert (record["recipient"], record["context"]["user"]["name"]) == ("crm-1", "Ada")
     assert admin.client.get("/api/v1/users").json()["results"] == [], "nothing is kept here"
+
+
+def test_a_service_that_does_not_answer_is_no_word_that_somebody_is_unknown(
+    admin: Persona,
+    theirs: Theirs,
+    store: Callable[..., dict[str, Any]],
+    credential: Credential,  # noqa: F811
+) -> None:
+    store()
+    theirs.knows("/users/nobody", (404, b""))
+    theirs.knows("/users/crm-1", (500, b""))
+    admin.client.post("/api/v1/users", {"external_user_id": "here", "email": "here@example.com"})
+    call = {"channels": ["email"], "content": {"subject": "Hi", "body": "x"}}
+
+    def send(*user_ids: str) -> Any:
+        recipients = [{"user_id": user_id} for user_id in user_ids]
+        return admin.client.post("/api/v1/services/notifications/send", {**call, "recipients": recipients})
+
+    answer = send("here", "crm-1", "nobody")
+    assert answer.status_code == 201, answer.json()
+    assert [skip["reason"] for skip in answer.json()["skipped"]] == ["user_service", "unknown_user"]
+    alone = send("crm-1", "nobody")
+    assert (alone.status_code, alone.json()["code"], alone["Retry-After"]) == (503, "unavailable", "30")
+    assert send("nobody").status_code == 400
+    record = {"channel": "email", "user_id": "crm-1", "content": call["content"]}
+    assert admin.client.post("/api/notifications/records/", record).status_code == 503
+    theirs.knows("/users/crm-1", ADA)
+    assert send("crm-1").status_code == 201
 
 
 @pytest.mark.django_db(transaction=True)

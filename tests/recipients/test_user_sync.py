@@ -79,6 +79,20 @@ def test_the_missing_are_deleted_only_on_request(admin: Persona) -> None:
     assert counts(sync(admin, person(2))) == (1, 0, 0, 0)
 
 
+def test_an_email_goes_to_whoever_has_it_in_the_end(admin: Persona) -> None:
+    sync(admin, person(1), person(2), person(3), person(4))
+    chain = [person(number, email=f"user{number + 1}@example.com") for number in (1, 2, 3)]
+    report = sync(admin, *chain, person(4, email="USER5@example.com"))
+    assert (counts(report), report["errors"]) == ((0, 4, 0, 0), [])
+    assert stored(admin)["crm-1"].email == "user2@example.com"
+    report = sync(admin, person(1, email="user3@example.com"), person(2, email="user2@example.com"))
+    assert [error["index"] for error in report["errors"]] == [0, 1], "an exchange"
+    back = person(9, email="User2@example.com")
+    report = sync(admin, back, *chain[1:], delete_missing=True)
+    assert (counts(report), report["errors"]) == ((1, 0, 2, 2), []), "the missing make room"
+    assert sorted(stored(admin)) == ["crm-2", "crm-3", "crm-9"]
+
+
 def test_nobody_is_deleted_on_a_guess(admin: Persona) -> None:
     sync(admin, person(1), person(2))
     report = sync(admin, person(1), {"name": "who?"}, delete_missing=True)

@@ -146,8 +146,9 @@ def test_devices_and_preferences_follow_a_new_external_id(admin: Persona) -> Non
         assert Device.objects.get().user_id == Preference.objects.get().user_id == "crm-99"
 
 
-def test_approval(admin: Persona) -> None:
-    body = created(admin, status="pending")
+@pytest.mark.parametrize("status", ["pending", "unverified"])
+def test_approval(admin: Persona, status: str) -> None:
+    body = created(admin, status=status)
     address = f"{USERS}/{body['id']}"
     with tenant_scope(admin.tenant_id):
         assert find_people(user_ids=["crm-17"]) == []

@@ -15,7 +15,7 @@ from django.test import override_settings
 from notification_service.asgi import application
 from notification_service.lib.rate_limit import Limit
 from notification_service.lib.scope import tenant_scope
-from notifications.recipients.models import SuppressionReason
+from notifications.recipients.models import Category, Preference, SuppressionReason
 from notifications.recipients.suppressions import NewSuppression, suppress
 from notifications.records.door import RecordsDoor
 from notifications.records.models import IdempotencyKey, NotificationRecord
@@ -237,6 +237,29 @@ def test_without_the_database_nothing_is_promised(doors: Doors, tenant: Tenant) 
     assert stored(tenant) == 1
 
 
+def test_a_database_that_was_restarted_leaves_nobody_in_doubt(doors: Doors, tenant: Tenant) -> None:
+    def cut() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+                " WHERE application_name = 'notification_service intake' AND datname = current_database()"
+            )
+            assert cursor.fetchone()[0] > 0
+        connection.close()
+
+    async def scenario() -> list[int]:
+        try:
+            statuses = [(await doors._post(GOOD, {}))[0] for _ in range(3)]
+            await asyncio.to_thread(cut)
+            return statuses + [(await doors._post(GOOD, {}))[0] for _ in range(3)]
+        finally:
+            await _lifespan_end()
+
+    assert asyncio.run(scenario()) == [201] * 6
+    assert doors.answered_fast == [False, *[True] * 5]
+    assert stored(tenant) == 6
+
+
 @override_settings(ALLOWED_HOSTS=["api.example.com"])
 def test_other_hosts_are_no_business_of_the_fast_door(doors: Doors, make_tenant: Callable[..., Tenant]) -> None:
     ((status, _, body),) = doors.post(GOOD)
@@ -273,3 +296,20 @@ def test_templates_go_the_long_way(doors: Doors, sender: Persona) -> None:
     assert (status, doors.answered_fast[-1], list(answer["errors"])) == (400, False, ["template"])
     ((status, _, _),) = doors.post({**GOOD, "metadata": {"template": "a word like any other"}})
     assert (status, doors.answered_fast[-1]) == (201, True)
+
+
+def test_who_may_have_chosen_goes_the_long_way(doors: Doors, tenant: Tenant, sender: Persona) -> None:
+    """An inbox is its owner's: what they have chosen counts, whichever way a message is addressed to them."""
+    message = {"channel": "inapp", "recipient": "42", "content": {"title": "Hi"}, "metadata": {"category": "news"}}
+    doors.post(message)
+    ((status, _, body),) = doors.post(message)
+    assert (status, body["status"], body["user_id"], doors.answered_fast[-1]) == (201, "pending", "42", True)
+    with tenant_scope(tenant.id):
+        Preference.objects.create(tenant_id=tenant.id, user_id="42", switches={"news": {"inapp": False}})
+        Category.objects.create(tenant_id=tenant.id, key="gossip", default_on=False)
+    ((status, _, body),) = doors.post(message)
+    assert (status, body["status"], body["provider_response"]) == (201, "suppressed", "preference:news:inapp")
+    other = {**message, "recipient": "43"}
+    for category, expected in (("news", ("pending", True)), ("gossip", ("suppressed", False))):
+        ((status, _, body),) = doors.post({**other, "metadata": {"category": category}})
+        assert (status, body["status"], doors.answered_fast[-1]) == (201, *expected)

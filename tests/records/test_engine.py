@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -65,6 +67,31 @@ def test_values_are_escaped_and_start_no_header(
     assert "&lt;b&gt;Eve&lt;/b&gt;" in mail["html"]
     assert "all@example.com" not in mail["to"]
     assert not mail_server.messages(to="all@example.com")
+
+
+@pytest.mark.parametrize("door", ["records", "send", "send-batch"])
+def test_content_may_name_the_link_by_which_one_unsubscribes(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox, door: str
+) -> None:
+    content = {"subject": "Hi", "html": '<a href="{{unsubscribe_url}}">No more of {{what}}</a>'}
+    if door == "records":
+        record_id = posted(content=content, context={"what": "this"})
+    else:
+        posted(recipient="somebody@example.com")  # gives the credential
+        to = {"to": [{"email": "ada@example.com"}]} if door == "send" else {"items": [{"recipient": "ada@example.com"}]}
+        body = {"channel": "email", "content": content, "context": {"what": "this"}, **to}
+        answer = admin.client.post(f"/api/v1/services/notifications/{door}", body)
+        assert answer.status_code == 201, answer.json()
+        with tenant_scope(admin.tenant_id):
+            record_id = NotificationRecord.objects.get(recipient="ada@example.com").id
+    engine.drain(admin.tenant_id, "normal")
+    (mail,) = mail_server.messages(to="ada@example.com")
+    link = re.search(r'href="[^"]*(/u/[^"]+)">No more of this<', mail["html"])
+    assert link
+    assert Client().post(link[1]).status_code in (200, 302)
+    suppressed = admin.client.get("/api/notifications/suppressions/").json()["results"]
+    assert [(each["address"], each["reason"]) for each in suppressed] == [("ada@example.com", "unsubscribed")]
+    assert load(admin.tenant, record_id).context == {"what": "this"}
 
 
 def test_what_is_scheduled_waits_for_its_time(
@@ -234,6 +261,27 @@ def test_who_is_suppressed_while_a_message_waits_gets_nothing(
     assert (record.status, record.failure_reason, record.attempt_count) == ("suppressed", "suppressed", 0)
     assert load(admin.tenant, other).status == "success"
     assert [mail["to"] for mail in mail_server.messages()] == ["other@example.com"]
+
+
+def test_an_engine_that_is_closed_gives_back_what_it_has_not_begun(
+    admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox
+) -> None:
+    ids = [posted(recipient=f"slow+0.3@n{number}.example.com") for number in range(40)]
+    engine.drain(admin.tenant_id, "normal", patience=0.4)
+    engine.close()
+    assert engine.drain(admin.tenant_id, "normal") == 0
+    records = [load(admin.tenant, each) for each in ids]
+    sent = [record for record in records if record.status == "success"]
+    given_back = [record for record in records if record.status == "pending"]
+    assert len(sent) + len(given_back) == 40
+    assert 8 <= len(sent) < 40
+    assert {(record.lease_token, record.attempt_count, record.retry_count) for record in given_back} == {(None, 0, 0)}
+    assert all(record.due_at <= timezone.now() for record in given_back)
+    assert not any(attempts_of(admin.tenant, record.id) for record in given_back)
+    another = Engine()
+    assert another.drain(admin.tenant_id, "normal") == len(given_back)
+    another.close()
+    assert sorted(mail["to"] for mail in mail_server.messages()) == sorted(record.recipient for record in records)
 
 
 def test_a_trickle_does_not_keep_the_turn(

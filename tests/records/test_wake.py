@@ -188,7 +188,10 @@ def test_the_sweeper_takes_back_what_a_lost_worker_had(sender: Persona) -> None:
     assert tokens() == 1
 
 
-def test_a_task_drains_with_the_processs_engine(admin: Persona, posted: Post, mail_server: Sandbox) -> None:
+def test_a_task_drains_with_the_processs_engine(
+    admin: Persona, posted: Post, mail_server: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notifications.records.engine._engine", None)
     record_id = posted()
     try:
         drain(str(admin.tenant_id), "normal")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -99,7 +100,8 @@ def test_the_wrong_tenant_sees_and_changes_nothing(make: Make, stranger: Persona
         assert getattr(stranger.client, method)(f"{TEMPLATES}{made['id']}/").status_code == 404
     assert stranger.client.patch(f"{TEMPLATES}{made['id']}/", {"name": "Theirs"}).status_code == 404
     for verb in ("preview", "publish", "restore/1", "test-send"):
-        answer = stranger.client.post(f"{TEMPLATES}{made['id']}/{verb}/", {"recipient": "eve@example.com"})
+        body = {"recipient": "eve@example.com"} if verb == "test-send" else {}
+        answer = stranger.client.post(f"{TEMPLATES}{made['id']}/{verb}/", body)
         assert answer.status_code == 404, verb
 
 
@@ -110,6 +112,29 @@ def test_who_may_only_send_can_read_and_not_write(tenant: Any, make_persona: Any
     assert customer.client.post(TEMPLATES, INVITE).status_code == 403
     hr = make_persona(tenant, "hr")
     assert hr.client.get(f"{TEMPLATES}{made['id']}/").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_who_write_at_the_same_moment_wait_for_each_other(admin: Persona, make: Make) -> None:
+    address = f"{TEMPLATES}{make(name='Together')['id']}/"
+
+    def change(number: int) -> tuple[int, Any]:
+        try:
+            answer = admin.client.patch(address, {"content": {"subject": f"{number} {{{{name}}}}"}})
+            return answer.status_code, answer.json().get("version")
+        finally:
+            connection.close()
+
+    def create(_: int) -> tuple[int, Any]:
+        try:
+            answer = admin.client.post(TEMPLATES, {**INVITE, "name": "Together"})
+            return answer.status_code, answer.json().get("slug")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(change, range(6))) == [(200, number) for number in range(2, 8)]
+        assert sorted(threads.map(create, range(6))) == [(201, f"together-{number}") for number in range(2, 8)]
 
 
 def test_every_change_of_words_is_a_version(admin: Persona, make: Make) -> None:
@@ -218,3 +243,37 @@ def test_two_rows_of_a_slug_can_not_be_written(admin: Persona, make: Make) -> No
         cursor.execute("SELECT count(*) FROM message_template WHERE slug = %s", [made["slug"]])
         assert cursor.fetchone()[0] == 1
         assert MessageTemplate.objects.get(slug=made["slug"]).latest is not None
+
+
+def test_a_misspelt_field_is_refused_and_what_was_read_may_be_sent_back(admin: Persona, make: Make) -> None:
+    refused = admin.client.post(TEMPLATES, {**INVITE, "varients": {}})
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["varients"])
+    address = f"{TEMPLATES}{make()['id']}/"
+    read = admin.client.get(address).json()
+    answer = admin.client.put(address, {**read, "content": {"subject": "Dear {{name}}"}})
+    assert (answer.status_code, answer.json()["version"]) == (200, 2), answer.json()
+
+
+@pytest.mark.parametrize("declared", [{"sample": "a\0b"}, {"type": ["string"]}, {"type": {"a": 1}}], ids=str)
+def test_a_declaration_that_can_not_be_kept_is_refused(admin: Persona, declared: dict[str, Any]) -> None:
+    answer = admin.client.post(TEMPLATES, {**INVITE, "placeholders": [{"name": "name", **declared}]})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["placeholders.0"])
+
+
+def test_an_address_with_a_null_character_is_nobodys(admin: Persona) -> None:
+    assert admin.client.get(f"{TEMPLATES}a%00b/").status_code == 404
+
+
+def test_a_language_that_is_given_twice_is_refused(admin: Persona) -> None:
+    twice = {"pt_br": {"subject": "Oi"}, "pt-BR": {"subject": "Olá"}}
+    answer = admin.client.post(TEMPLATES, {**INVITE, "placeholders": [], "variants": twice})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["variants.pt-BR"])
+
+
+def test_only_what_has_a_value_by_itself_is_no_placeholder(make: Make) -> None:
+    """``content`` is a layout's; a brand has what the branding has, and a caller may have a brand of another kind."""
+    made = make(
+        content={"subject": "{{ content }}", "body": "{{ brand.name }} {{ brand.model }} {{ unsubscribe_url }}"},
+        placeholders=["content"],
+    )
+    assert [each["name"] for each in made["placeholders"]] == ["content", "brand.model"]

@@ -267,3 +267,20 @@ def test_values_start_no_header(admin: Persona, make: Make) -> None:
     make(content={"subject": "Hi {% if name %}{{ name }}{% endif %}"})
     mail = preview(admin, "interview-invite", context={"name": "Ada\r\nBcc: eve@example.com"})
     assert mail["subject"] == "Hi Ada Bcc: eve@example.com"
+
+
+def test_a_preview_guesses_what_the_words_make_of_a_value(admin: Persona, make: Make) -> None:
+    """Nobody has to declare a date before a first look at the words."""
+    made = make(
+        content={
+            "subject": "{{ day | date: 'short' }}, {{ at | time }}, {{ start | datetime: 'yyyy' }}",
+            "body": "{{ price | default: 5 | currency: 'EUR' }}"
+            "{% for item in order.items %}{{ item.title }}{% endfor %}"
+            "{% if count > 2 %} {{ name }} has {{ count }} {{ count | pluralize: 'item', 'items' }}{% endif %}",
+        },
+        placeholders=[{"name": "at", "type": "date"}],
+    )
+    shown = admin.client.post(f"{TEMPLATES}{made['id']}/preview/").json()
+    assert shown["rendered"]["subject"] == "12/24/26, 6:00 PM, 2026"
+    assert shown["rendered"]["text"] == "€3.00 name has 3 items"
+    assert sorted(shown["sampled"]) == ["at", "count", "day", "name", "order.items", "price", "start"]

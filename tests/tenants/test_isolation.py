@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db import ProgrammingError, connection, transaction
 
 from notification_service.lib.scope import NoScope, current_scope, intake_scope, platform_scope, tenant_scope
-from notifications.recipients.models import Suppression
+from notifications.recipients.models import Category, Preference, Suppression
 from notifications.records.models import IdempotencyKey
 from tenants.isolation import TenantManager, tenant_models
 from tenants.models import Membership, Role, Tenant, User
@@ -32,7 +32,7 @@ def test_every_tenant_owned_table_is_walled_for_its_owner_too(db: None, model: t
         expected = [("intake", "INSERT", "PERMISSIVE"), ("tenant_isolation", "ALL", "PERMISSIVE")]
         if model is IdempotencyKey:  # the intake sees which of the keys that it wrote were new
             expected.insert(1, ("intake_claims", "SELECT", "PERMISSIVE"))
-        if model is Suppression:  # and which recipients it must not accept in passing
+        if model in (Suppression, Preference, Category):  # and which recipients it must not accept in passing
             expected.insert(1, ("intake_reads", "SELECT", "PERMISSIVE"))
         assert cursor.fetchall() == expected
 

@@ -13,22 +13,29 @@ from standardwebhooks import Webhook
 
 @dataclass
 class Received:
-    """One request: headers in lower case, and the body as it came."""
+    """One request: headers in lower case, the body as it came, and how many others were being answered."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    beside: int
 
 
 @dataclass
 class Receiver:
-    """Answers with ``status`` and ``headers``; hangs while ``hangs`` is set. Its port stays."""
+    """Answers with ``status`` and ``headers``, after ``seconds``; hangs while ``hangs`` is set. Its port stays.
+
+    What is about somebody in ``refuses`` gets a 500 whatever ``status`` says.
+    """
 
     port: int = 0
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
     text: str = ""
     hangs: bool = False
+    seconds: float = 0.0
+    refuses: set[str] = field(default_factory=set)
+    busy: int = 0
     received: list[Received] = field(default_factory=list)
 
     def start(self) -> None:
@@ -59,7 +66,14 @@ class Receiver:
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.received.append(Received(request.path, headers, body))
-        while self.hangs:  # noqa: ASYNC110 - set from another thread
-            await asyncio.sleep(0.02)
-        return web.Response(status=self.status, headers=self.headers, text=self.text)
+        self.received.append(Received(request.path, headers, body, self.busy))
+        refused = any(f'"userId":"{each}"'.encode() in body for each in self.refuses)
+        answer = web.Response(status=500 if refused else self.status, headers=self.headers, text=self.text)
+        self.busy += 1
+        try:
+            await asyncio.sleep(self.seconds)
+            while self.hangs:  # noqa: ASYNC110 - set from another thread
+                await asyncio.sleep(0.02)
+        finally:
+            self.busy -= 1
+        return answer

@@ -117,6 +117,10 @@ def test_the_simple_door(admin: Persona) -> None:
     assert (changed["id"], changed["url"]) == (made["id"], URL + "/v2")
     assert changed["secret"].startswith("••••")
     assert admin.client.get(DOOR).json()["event_types"] == ["quota.warning"]
+    replaced = admin.client.put(DOOR, {"url": URL, "legacy_header": "X-Signature", "ordered": True}).json()
+    assert (replaced["id"], replaced["secret"], replaced["event_types"]) == (made["id"], changed["secret"], [])
+    again = admin.client.put(DOOR, {"url": URL}).json()
+    assert (again["legacy_header"], again["ordered"], again["ordered_by"], again["enabled"]) == ("", False, "key", True)
     assert admin.client.delete(DOOR).status_code == 204
     assert admin.client.get(DOOR).status_code == 404
 

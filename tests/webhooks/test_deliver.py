@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from django.core.mail import EmailMessage
 from django.utils import timezone
 from pytest_django import Settings
 from standardwebhooks import Webhook
@@ -25,7 +24,6 @@ from notifications.webhooks.dispatcher import Dispatcher
 from notifications.webhooks.models import WebhookDelivery, WebhookEndpoint
 from notifications.webhooks.tasks import sweep
 from tenants.models import AuditLog
-from tenants.tasks import mail_admins
 from tests.conftest import Persona
 from tests.webhooks.conftest import DELIVERIES, ENDPOINTS, deliveries, load, publish, time_passes
 from tests.webhooks.receiver import Receiver
@@ -110,50 +108,6 @@ def test_older_receivers_get_their_header(
     assert request.headers["x-webhook-signature"] == f"sha256={expected}"
 
 
-def test_a_receiver_that_was_down_gets_everything_in_order(
-    admin: Persona, receiver: Receiver, make_endpoint: Make, deliver: Deliver
-) -> None:
-    endpoint = make_endpoint(ordered=True)
-    receiver.stop()
-    keys = [f"user-{n % 3}" for n in range(30)]
-    publish(admin, *keys)
-    deliver(endpoint)
-    time_passes(admin, minutes=10)
-    deliver(endpoint)
-    assert {row.status for row in deliveries(admin)} == {"pending"}
-    assert load(admin, endpoint).paused_until is not None, "its circuit is open"
-    receiver.start()
-    time_passes(admin, hours=1)
-    deliver(endpoint)
-    bodies = receiver.verified(endpoint["secret"])
-    assert len(bodies) == 30
-    for key in set(keys):
-        numbers = [body["data"]["n"] for body in bodies if body["data"]["userId"] == key]
-        assert numbers == sorted(numbers)
-        assert len(numbers) == 10
-    found = load(admin, endpoint)
-    assert (found.failures, found.paused_until, found.failing_since) == (0, None, None)
-
-
-def test_when_it_answers_again_all_that_waits_is_due(
-    admin: Persona, receiver: Receiver, make_endpoint: Make, deliver: Deliver
-) -> None:
-    endpoint = make_endpoint()
-    receiver.status = 500
-    publish(admin, *"abcdefgh")
-    deliver(endpoint)
-    receiver.received.clear()
-    receiver.status = 200
-    with tenant_scope(admin.tenant_id):
-        first = WebhookDelivery.objects.order_by("id").first()
-        assert first is not None
-        WebhookDelivery.objects.filter(id=first.id).update(due_at=timezone.now())
-        WebhookEndpoint.objects.update(paused_until=timezone.now())
-    deliver(endpoint)
-    assert len(receiver.received) == 8, "the others did not wait for their own time"
-    assert {row.status for row in deliveries(admin)} == {"delivered"}
-
-
 def test_without_order_one_that_fails_holds_nobody_up(
     admin: Persona, receiver: Receiver, make_endpoint: Make, deliver: Deliver
 ) -> None:
@@ -178,74 +132,6 @@ def test_410_disables(admin: Persona, receiver: Receiver, make_endpoint: Make, d
     assert publish(admin, "later") == 0
     with tenant_scope(admin.tenant_id):
         assert AuditLog.objects.filter(action="webhook_endpoint.disabled").count() == 1
-
-
-def test_retry_after_is_honoured(admin: Persona, receiver: Receiver, make_endpoint: Make, deliver: Deliver) -> None:
-    endpoint = make_endpoint()
-    receiver.status, receiver.headers = 429, {"Retry-After": "3600"}
-    publish(admin, "a")
-    deliver(endpoint)
-    publish(admin, "b")
-    deliver(endpoint)
-    assert len(receiver.received) == 1, "nobody calls before the time"
-    (first, _) = deliveries(admin)
-    soon = timezone.now() + timedelta(minutes=59)
-    assert first.due_at > soon
-    paused = load(admin, endpoint).paused_until
-    assert paused is not None
-    assert paused > soon
-
-
-def test_retries_take_days_and_then_end(
-    admin: Persona, receiver: Receiver, make_endpoint: Make, deliver: Deliver, settings: Settings
-) -> None:
-    assert 3 * 86_400 < sum(settings.WEBHOOK_RETRY_SECONDS) < 4 * 86_400
-    endpoint = make_endpoint()
-    receiver.status = 500
-    publish(admin, "a")
-    waits = []
-    for _ in range(len(settings.WEBHOOK_RETRY_SECONDS)):
-        deliver(endpoint)
-        (row,) = deliveries(admin)
-        assert row.status == "pending"
-        waits.append((row.due_at - timezone.now()).total_seconds())
-        time_passes(admin, days=2)
-    deliver(endpoint)
-    (row,) = deliveries(admin)
-    assert (row.status, row.attempts) == ("failed", 10)
-    for wait, asked in zip(waits, settings.WEBHOOK_RETRY_SECONDS, strict=True):
-        assert asked * 0.9 - 2 < wait <= asked * 1.2
-    assert [entry["number"] for entry in row.log] == list(range(1, 11))
-    assert {entry["status"] for entry in row.log} == {500}
-
-
-def test_days_of_failure_disable(
-    admin: Persona,
-    receiver: Receiver,
-    make_endpoint: Make,
-    deliver: Deliver,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-    mailoutbox: list[EmailMessage],
-) -> None:
-    settings.EMAIL_URL = "smtp://127.0.0.1:1"  # that there is one; django.core.mail keeps what tests send
-    monkeypatch.setattr(mail_admins, "delay", mail_admins)
-    endpoint = make_endpoint()
-    receiver.status = 500
-    publish(admin, "a")
-    deliver(endpoint)
-    with tenant_scope(admin.tenant_id):
-        days = timedelta(days=settings.WEBHOOK_DISABLE_DAYS + 1)
-        WebhookEndpoint.objects.update(failing_since=timezone.now() - days)
-    time_passes(admin, minutes=1)
-    deliver(endpoint)
-    found = load(admin, endpoint)
-    assert (found.enabled, found.disabled_reason) == (False, "failing")
-    (mail,) = mailoutbox
-    assert mail.to == [admin.user.email]
-    assert receiver.url() in str(mail.body)
-    answer = admin.client.patch(f"{ENDPOINTS}/{endpoint['id']}", {"enabled": True}).json()
-    assert (answer["enabled"], answer["disabled_reason"], answer["failing_since"]) == (True, "", None)
 
 
 def test_one_that_hangs_delays_nobody(

@@ -79,8 +79,11 @@ def test_read_and_acknowledged(admin: Persona, engine: Engine, endpoint: dict[st
     engine.drain(admin.tenant_id, "normal")
     for _ in range(2):
         assert admin.client.patch(f"/api/v1/users/me/notifications/{record}/read").status_code == 200
-    kinds = [kind for kind, data in told(admin) if data["notificationId"] == record]
-    assert kinds == ["notification.delivered", "notification.read"]
+    assert admin.client.put(f"/api/v1/notifications/{record}/acknowledge").status_code == 200
+    found = told(admin)
+    kinds = [kind for kind, data in found if data["notificationId"] == record]
+    assert kinds == ["notification.delivered", "notification.read", "notification.acknowledged"]
+    assert {data["userId"] for _, data in found} == {str(admin.user.pk)}, "whose inbox it is"
 
 
 def test_reports_of_providers(admin: Persona, credential: Credential, endpoint: dict[str, Any]) -> None:  # noqa: F811
@@ -156,3 +159,5 @@ def test_campaigns(
     finish(marketer, campaign, engine)
     ((kind, data),) = told(marketer)
     assert (kind, data["campaignId"], data["channel"]) == ("campaign.completed", str(campaign), "email")
+    assert data["recipients"] == data["sent"] > 0 == data["failed"] == data["suppressed"]
+    assert data["completedAt"].endswith("Z")

@@ -1,1 +1,1 @@
-import{a as g,b as h}from"./chunk-TTTCYZ3C.js";import{a,b,c,e as d,f as e,g as f}from"./chunk-XPXCHA4B.js";export{b as Api,a as ApiError,h as ChatClient,g as ChatLog,c as Connection,d as Inbox,e as NotificationApi,f as NotificationClient};
+import{a as g,b as h}from"./chunk-NOVC4WGD.js";import{a,b,c,e as d,f as e,h as f}from"./chunk-6ZEFBECW.js";export{b as Api,a as ApiError,h as ChatClient,g as ChatLog,d as Inbox,e as NotificationApi,f as NotificationClient,c as makeConnection};

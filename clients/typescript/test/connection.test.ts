@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 
 import { Api, type TokenSource } from "../src/client/api.js";
-import { Connection, type Frame } from "../src/client/connection.js";
+import { makeConnection, type Connection, type Frame } from "../src/client/connection.js";
 import { World, hello, settle } from "./world.js";
 
 let world: World;
@@ -11,7 +11,7 @@ let frames: Frame[];
 
 function connect(token: TokenSource = async () => "token"): Connection {
   const api = new Api({ baseUrl: "http://service.test", token, environment: world.environment });
-  const connection = new Connection({
+  const connection = makeConnection({
     api,
     path: "/ws/notifications/",
     greeting: "hello",

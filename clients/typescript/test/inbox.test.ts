@@ -112,6 +112,16 @@ describe("loading", () => {
     assert.deepEqual([inbox.state.error, shown()], [undefined, [3, 2, 1]]);
   });
 
+  test("the snoozed have a view, which those that are snoozed elsewhere enter", async () => {
+    inbox.show("snoozed");
+    await settle();
+    assert.match(world.asked("/notifications").at(-1)?.path ?? "", /status=snoozed/);
+    assert.deepEqual(shown(), []); // none of these is snoozed
+    const before = world.asked("/notifications").length;
+    await world.socket.says({ type: "updated", seq: 4, unread: 2, ids: ["other"], changes: { snoozed_until: "later" } });
+    assert.ok(world.asked("/notifications").length > before);
+  });
+
   test("the answer for a view that was left is dropped", async () => {
     inbox.open();
     inbox.show("archived");
@@ -163,6 +173,22 @@ describe("one's own changes", () => {
     assert.deepEqual(shown(), [2, 1]);
     await done;
     assert.deepEqual([shown(), failures], [[3, 2, 1], ["error"]]);
+  });
+
+  test("a snoozed message leaves the view, and returns", async () => {
+    const message = first();
+    await inbox.snooze(message, new Date("2027-01-31T08:00:00Z"));
+    assert.deepEqual([shown(), world.requests.at(-1)?.body], [[2, 1], { until: "2027-01-31T08:00:00.000Z" }]);
+    await inbox.snooze(message, null);
+    assert.deepEqual([shown(), world.requests.at(-1)?.body], [[3, 2, 1], { until: null }]);
+  });
+
+  test("a message that was not deleted stays away if it has been deleted elsewhere meanwhile", async () => {
+    verb = { status: 503, body: {} };
+    const done = inbox.setRead(first());
+    await world.socket.says({ type: "removed", seq: 4, unread: 2, ids: [row(3).id], reason: "deleted" });
+    await done;
+    assert.deepEqual(shown(), [2, 1]);
   });
 
   test("do not overwrite what has come meanwhile", async () => {

@@ -207,7 +207,7 @@ export class World {
     },
     onWake: (work) => subscribe(this.#wake, work),
     onLeave: (work) => subscribe(this.#leave, work),
-    isOnline: () => true,
+    
     locks: undefined,
     openChannel: undefined,
   };

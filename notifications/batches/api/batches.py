@@ -63,7 +63,7 @@ class DefaultsIn(serializers.Serializer[Any]):
 
 class BatchIn(DefaultsIn):
     items = serializers.ListField(
-        child=serializers.JSONField(),
+        child=serializers.JSONField(allow_null=True),
         min_length=1,
         max_length=MAX_ITEMS,
         help_text="Objects: `recipient` (or `email`, `phone`, `token`; `user_id` for in-app messages and for push to "
@@ -75,7 +75,7 @@ class ChunkIn(DefaultsIn):
     batch_id = serializers.UUIDField(required=False, help_text="Which batch; a new one if not given.")
     chunk = serializers.IntegerField(min_value=0, max_value=2**31 - 1, help_text="A number that you use once.")
     final = serializers.BooleanField(required=False, help_text="Whether this is the last one: the batch is closed.")
-    items = serializers.ListField(child=serializers.JSONField(), required=False, max_length=MAX_CHUNK)
+    items = serializers.ListField(child=serializers.JSONField(allow_null=True), required=False, max_length=MAX_CHUNK)
 
 
 class ItemErrorOut(serializers.Serializer[Any]):
@@ -185,7 +185,8 @@ class SendChunk(TenantView):
         checked = ChunkIn(data=request.data)
         checked.is_valid(raise_exception=True)
         data = checked.validated_data
-        fingerprint = fingerprint_of(CHUNK_DOOR, request.data)
+        # Which batch it is for is no part of a chunk: the one that opened the batch could not name it yet.
+        chunk = {name: value for name, value in dict(request.data).items() if name != "batch_id"}
         was_sent = False
 
         def act() -> Answer:
@@ -196,12 +197,12 @@ class SendChunk(TenantView):
                 number=data["chunk"],
                 call=checked.call(data.get("items", [])),
                 final=data.get("final", False),
-                fingerprint=fingerprint,
+                fingerprint=fingerprint_of(CHUNK_DOOR, chunk),
             )
             return Answer(201, body)
 
         tenant_id, key = self.caller.required_tenant_id(), request.headers.get("Idempotency-Key")
-        answer = answer_once(tenant_id, key, fingerprint, act)
+        answer = answer_once(tenant_id, key, fingerprint_of(CHUNK_DOOR, request.data) if key else b"", act)
         return _answered(answer.body, replayed=answer.replayed or was_sent)
 
 

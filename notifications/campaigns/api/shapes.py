@@ -17,7 +17,7 @@ from notifications.campaigns.states import CampaignStatus, RecipientState, Segme
 from notifications.recipients.models import MAX_ADDRESS
 from notifications.records.models import NotificationRecord
 from notifications.records.states import DeliveryState, Status
-from tenants.api.fields import JsonObject, SmallObject
+from tenants.api.fields import ClosedSerializer, JsonObject, SmallObject
 
 EXAMPLE: Final = {
     "name": "Promo",
@@ -28,6 +28,8 @@ EXAMPLE: Final = {
 #: Fields of a recipient; all but one of the first two may be missing.
 _RECIPIENT: Final[Mapping[str, int]] = {"recipient": MAX_ADDRESS, "user_id": 255, "locale": 35, "timezone": 64}
 _MAX_ERRORS: Final = 50
+_CLOCK: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
+_NO_CLOCK: Final[dict[str, Any]] = {"invalid": "Write it as 09:00."}
 
 
 @extend_schema_field(
@@ -94,30 +96,33 @@ def _wrong(item: Any) -> tuple[str, str] | None:
     return None
 
 
-class SegmentIn(serializers.Serializer[Any]):
+class SegmentIn(ClosedSerializer):
     campaign = serializers.UUIDField(help_text="An earlier campaign on the same channel.")
     segment = serializers.ChoiceField(choices=Segment.choices)
 
 
-class FilterIn(serializers.Serializer[Any]):
+class FilterIn(ClosedSerializer):
     """Who is meant by any of the lists and fits all conditions; `{"where": {}}` is everybody."""
 
     user_ids = serializers.ListField(child=serializers.CharField(max_length=255), required=False, max_length=10_000)
+    external_user_ids = serializers.ListField(
+        child=serializers.CharField(max_length=255), required=False, max_length=10_000
+    )
     roles = serializers.ListField(child=serializers.CharField(max_length=255), required=False, max_length=100)
     emails = serializers.ListField(child=serializers.CharField(max_length=320), required=False, max_length=10_000)
     where = SmallObject(required=False, help_text='`{"locale": "de", "metadata.city": ["Cork", "Galway"]}`')
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs:
-            raise serializers.ValidationError("Name somebody: user_ids, roles, emails or where.")
+            raise serializers.ValidationError("Name somebody: user_ids, external_user_ids, roles, emails or where.")
         return attrs
 
 
-class WindowIn(serializers.Serializer[Any]):
+class WindowIn(ClosedSerializer):
     """Hours in which may be sent; a window that ends before it starts goes on past midnight."""
 
-    start = serializers.RegexField(r"^([01]\d|2[0-3]):[0-5]\d$", help_text="`09:00`")
-    end = serializers.RegexField(r"^([01]\d|2[0-3]):[0-5]\d$", help_text="`18:00`, no longer in the window.")
+    start = serializers.RegexField(_CLOCK, error_messages=_NO_CLOCK, help_text="`09:00`")
+    end = serializers.RegexField(_CLOCK, error_messages=_NO_CLOCK, help_text="`18:00`, no longer in the window.")
     days = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=7),
         required=False,
@@ -126,14 +131,14 @@ class WindowIn(serializers.Serializer[Any]):
     )
 
 
-class FrequencyCapIn(serializers.Serializer[Any]):
+class FrequencyCapIn(ClosedSerializer):
     """Whoever got `max` messages of the category from other campaigns within `days` gets none."""
 
     max = serializers.IntegerField(min_value=1, max_value=1000)
     days = serializers.IntegerField(min_value=1, max_value=366)
 
 
-class AbTestIn(serializers.Serializer[Any]):
+class AbTestIn(ClosedSerializer):
     """The sample gets all variants; the rest, later, the one that won."""
 
     sample_percent = serializers.FloatField(min_value=0.1, max_value=99)
@@ -141,14 +146,17 @@ class AbTestIn(serializers.Serializer[Any]):
     after_minutes = serializers.IntegerField(min_value=1, max_value=14 * 24 * 60)
 
 
-class VariantIn(serializers.Serializer[Any]):
+class VariantIn(ClosedSerializer):
+    #: So that variants that were read may be sent back, changed.
+    ignored = frozenset({"template_version_id"})
+
     name = serializers.CharField(max_length=32)
     weight = serializers.IntegerField(min_value=1, max_value=1000, default=1)
     content = JsonObject(required=False)
     template = serializers.CharField(max_length=255, required=False)
 
 
-class CampaignChange(serializers.Serializer[Any]):
+class CampaignChange(ClosedSerializer):
     """What may change until it sends. Not used as a partial one: what is in it would be partial, too."""
 
     name = serializers.CharField(max_length=255, required=False)
@@ -181,20 +189,20 @@ class CampaignIn(CampaignChange):
         return attrs
 
 
-class RecipientsIn(serializers.Serializer[Any]):
+class RecipientsIn(ClosedSerializer):
     recipients = Recipients()
 
 
-class ScheduleIn(serializers.Serializer[Any]):
+class ScheduleIn(ClosedSerializer):
     at = serializers.DateTimeField(help_text="A moment; with `in_recipient_timezone` what their clocks show.")
     in_recipient_timezone = serializers.BooleanField(required=False)
 
 
-class DuplicateIn(serializers.Serializer[Any]):
+class DuplicateIn(ClosedSerializer):
     name = serializers.CharField(max_length=255, required=False)
 
 
-class CampaignTestSendIn(serializers.Serializer[Any]):
+class CampaignTestSendIn(ClosedSerializer):
     recipients = serializers.ListField(
         child=serializers.CharField(max_length=MAX_ADDRESS), allow_empty=False, max_length=10
     )

@@ -24,17 +24,14 @@ from notifications.campaigns.report import report_of, report_rows
 from notifications.campaigns.states import CampaignStatus, RecipientState
 from notifications.records.api import RecordOut
 from notifications.records.models import NotificationRecord
+from tenants.api.filters import TrueOrFalseFilter
 from tenants.api.pagination import Cursor, PageOrCursorPagination
+from tenants.api.permissions import reading_and_writing
 from tenants.api.views import TenantView
 from tenants.callers import Caller
 from tenants.permissions import Permission
 
-_READ_OR_MANAGE = {
-    "GET": Permission.CAMPAIGNS_READ,
-    "POST": Permission.CAMPAIGNS_MANAGE,
-    "PATCH": Permission.CAMPAIGNS_MANAGE,
-    "DELETE": Permission.CAMPAIGNS_MANAGE,
-}
+_READ_OR_MANAGE = reading_and_writing(Permission.CAMPAIGNS_READ, Permission.CAMPAIGNS_MANAGE)
 
 
 class CampaignFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -201,8 +198,8 @@ class RecipientFilter(django_filters.FilterSet):  # type: ignore[misc]
     state = django_filters.ChoiceFilter(choices=RecipientState.choices)
     recipient = django_filters.CharFilter(field_name="address")
     variant = django_filters.CharFilter()
-    opened = django_filters.BooleanFilter(field_name="opened_at", lookup_expr="isnull", exclude=True)
-    clicked = django_filters.BooleanFilter(field_name="clicked_at", lookup_expr="isnull", exclude=True)
+    opened = TrueOrFalseFilter(field_name="opened_at", lookup_expr="isnull", exclude=True)
+    clicked = TrueOrFalseFilter(field_name="clicked_at", lookup_expr="isnull", exclude=True)
 
     class Meta:
         model = CampaignRecipient

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from notifications.events import dead_letters
 from notifications.events.api.events import EventAccepted, accepted_out
 from notifications.events.models import DeadLetter
+from tenants.api.filters import TrueOrFalseFilter
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -41,7 +42,7 @@ class DeadLetterFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     topic = django_filters.CharFilter()
     code = django_filters.CharFilter()
-    replayed = django_filters.BooleanFilter(field_name="replayed_at", lookup_expr="isnull", exclude=True)
+    replayed = TrueOrFalseFilter(field_name="replayed_at", lookup_expr="isnull", exclude=True)
 
     class Meta:
         model = DeadLetter

@@ -34,6 +34,7 @@ from notifications.inbox.broadcasts import Person, person_of
 from notifications.inbox.frames import represent_message
 from notifications.inbox.models import InboxMessage, Priority
 from notifications.inbox.streams import Changed
+from tenants.api.filters import TrueOrFalseFilter
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
 
@@ -48,8 +49,8 @@ class MessageFilter(django_filters.FilterSet):  # type: ignore[misc]
         method="on_status",
         help_text="Without it: what is neither archived nor snoozed.",
     )
-    read = django_filters.BooleanFilter(method="on_read")
-    archived = django_filters.BooleanFilter(method="on_archived")
+    read = TrueOrFalseFilter(method="on_read")
+    archived = TrueOrFalseFilter(method="on_archived")
     priority = django_filters.BaseInFilter(field_name="priority", lookup_expr="in", help_text="Or several, by comma.")
     category = django_filters.CharFilter()
     since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")

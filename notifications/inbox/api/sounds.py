@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.parsers import MultiPartParser
@@ -68,11 +69,12 @@ class SoundDetail(TenantView):
         """The sound itself; it may be kept for a year."""
         sound = sounds.get(sound_id)
         etag = f'"{sound.sha256}"'
-        headers = {"Cache-Control": _CACHE, "ETag": etag, "Vary": "Authorization, X-API-Key"}
-        if request.headers.get("If-None-Match") == etag:
-            return HttpResponse(status=304, headers=headers)
-        headers["Content-Disposition"] = f'inline; filename="{sound.name}"'
-        return HttpResponse(sounds.read(sound), content_type=sound.content_type, headers=headers)
+        response = get_conditional_response(request, etag=etag)
+        if response is None:
+            response = HttpResponse(sounds.read(sound), content_type=sound.content_type)
+            response["Content-Disposition"] = f'inline; filename="{sound.name}"'
+        response["Cache-Control"], response["ETag"], response["Vary"] = _CACHE, etag, "Authorization, X-API-Key"
+        return response
 
     @extend_schema(operation_id="sounds_delete", responses={204: None})
     def delete(self, request: Request, sound_id: UUID) -> Response:

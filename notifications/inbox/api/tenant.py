@@ -28,6 +28,7 @@ from notifications.inbox.api.serializers import (
 from notifications.inbox.broadcasts import person_of
 from notifications.inbox.models import Broadcast, InboxMessage
 from tenants import audit
+from tenants.api.filters import TrueOrFalseFilter
 from tenants.api.permissions import AnyOf
 from tenants.api.views import TenantView
 from tenants.permissions import Permission
@@ -39,7 +40,7 @@ _OWN_OR_WRITE = AnyOf({Permission.SELF, Permission.NOTIFICATIONS_WRITE})
 class TenantMessageFilter(MessageFilter):
     user_id = django_filters.CharFilter()
     broadcast_id = django_filters.UUIDFilter()
-    acknowledged = django_filters.BooleanFilter(field_name="acknowledged_at", lookup_expr="isnull", exclude=True)
+    acknowledged = TrueOrFalseFilter(field_name="acknowledged_at", lookup_expr="isnull", exclude=True)
 
 
 class _TenantMessagesView(TenantView):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 #: Octets of a frame; commands at once, and a second; malformed frames in a row.
-LONGEST: Final = 16_384
+LONGEST: Final = 32_768
 BURST, RATE = 60.0, 20.0
 _STRIKES: Final = 3
 _TOPICS: Final = {live.PROGRESS: Permission.CAMPAIGNS_READ, live.PRESENCE: Permission.USERS_READ}
@@ -74,7 +74,7 @@ class Commands:
         try:
             handler = self._handlers.get(command["type"])
             if handler is None:
-                raise InvalidInput("There is no such command.", errors={"type": ["There is no such command."]})
+                raise InvalidInput.at("type", "There is no such command.")
             await handler(connection, command, more)
         except ServiceError as error:
             _answer_error(connection, error, more)
@@ -143,7 +143,7 @@ async def _mark_read(connection: Connection, command: dict[str, Any], more: dict
     if command.get("all") is not True:
         ids = _ids(command)
     if not isinstance(read, bool):
-        raise InvalidInput("read: Must be true or false.", errors={"read": ["Must be true or false."]})
+        raise InvalidInput.at("read", "Must be true or false.")
 
     def work(user_id: str) -> Changed:
         return services.mark_read(user_id, ids=ids, read=read)
@@ -152,10 +152,10 @@ async def _mark_read(connection: Connection, command: dict[str, Any], more: dict
 
 
 async def _acknowledge(connection: Connection, command: dict[str, Any], more: dict[str, Any]) -> None:
-    ids = _ids(command)
+    ids, caller = _ids(command), connection.caller
 
     def work(user_id: str) -> Changed:
-        return services.acknowledge(user_id, ids=ids, by=user_id)
+        return services.acknowledge(user_id, ids=ids, by=caller.actor_label or user_id)
 
     await _change(connection, "acknowledge", work, more)
 
@@ -197,16 +197,14 @@ def topics_of(connection: Connection) -> list[str]:
 def _named_topics(command: dict[str, Any]) -> list[str]:
     named = command.get("topics")
     if not isinstance(named, list) or not named or any(topic not in live.TOPICS for topic in named):
-        message = f"Must be a list of some of: {', '.join(live.TOPICS)}."
-        raise InvalidInput(f"topics: {message}", errors={"topics": [message]})
+        raise InvalidInput.at("topics", f"Must be a list of some of: {', '.join(live.TOPICS)}.")
     return [str(topic) for topic in named]
 
 
 def _ids(command: dict[str, Any]) -> list[Any]:
     ids = uuids(command.get("ids"))
     if not ids:
-        message = "Must be a list of ids."
-        raise InvalidInput(f"ids: {message}", errors={"ids": [message]})
+        raise InvalidInput.at("ids", "Must be a list of ids.")
     return ids
 
 

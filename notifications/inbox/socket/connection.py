@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from notification_service.lib.asgi import Send
 from notifications.inbox.replay import MOST, frames_between
-from notifications.inbox.socket.outlet import Outlet
+from notifications.inbox.socket.outlet import Outlet, Wire
 from notifications.inbox.socket.threads import in_thread
 from tenants.callers import Caller
 
@@ -24,8 +23,8 @@ class Connection(Outlet):
 
     __slots__ = ("catching_up", "feed", "position", "topics")
 
-    def __init__(self, send: Send, caller: Caller, feed: Feed, socket_id: str, expires_at: float | None) -> None:
-        super().__init__(send, caller, socket_id, expires_at)
+    def __init__(self, wire: Wire, caller: Caller, feed: Feed, socket_id: str, expires_at: float | None) -> None:
+        super().__init__(wire, caller, socket_id, expires_at)
         self.feed = feed
         self.position = 0
         self.catching_up = True
@@ -40,7 +39,8 @@ class Connection(Outlet):
     async def resume(self, epoch: str, seq: Any, ref: str | None = None) -> None:
         """Send again what came after a position, then ``resumed``; or ``resync``."""
         feed, more = self.feed, {"ref": ref} if ref is not None else {}
-        if epoch != str(feed.epoch):
+        resumed = feed.epoch
+        if epoch != str(resumed):
             return await self.resync("epoch_over", **more)
         if not isinstance(seq, int) or isinstance(seq, bool) or seq < 0:
             return await self.resync("unknown_position", **more)
@@ -50,12 +50,12 @@ class Connection(Outlet):
             return await self.resync("unknown_position", **more)
         if (feed.position or 0) - seq > MOST:
             return await self.resync("too_many", **more)
-        self.catching_up, self.position = True, seq
+        self.catching_up, self.position, unread = True, seq, 0
         while True:
-            if not await self._catch_up():
-                return await self.resync("too_many", **more)
+            if (lost := await self._catch_up(resumed)) is not None:
+                return await self.resync(lost, **more)
             unread = await feed.unread()
-            if self.position == feed.position:  # nothing came meanwhile: from here on it is live
+            if self._has_caught_up(resumed):  # nothing came meanwhile: from here on it is live
                 break
         self.catching_up = False
         count = self.position - seq
@@ -64,23 +64,31 @@ class Connection(Outlet):
 
     async def go_live(self) -> None:
         """Write what the feed has and this socket has not; then it gets what comes."""
-        if await self._catch_up():
+        if (lost := await self._catch_up(self.feed.epoch)) is None:
             self.catching_up = False
         else:
-            await self.resync("too_many")
+            await self.resync(lost)
 
-    async def _catch_up(self) -> bool:
-        """Write what the feed has and this socket has not, in order. False if that is gone."""
+    async def _catch_up(self, epoch: UUID | None) -> str | None:
+        """Write what the feed has and this socket has not, in order; return why that is not possible, or None.
+
+        The feed may begin another epoch meanwhile; positions of this one mean nothing from then on.
+        """
         feed = self.feed
-        while self.position < (feed.position or 0):
+        while not self._has_caught_up(epoch):
+            if feed.epoch != epoch:
+                return "epoch_over"
             upto = min(feed.position or 0, self.position + MOST)
             frames = await in_thread(frames_between, feed.tenant_id, feed.user_id, self.position, upto)
             if frames is None:
-                return False
+                return "too_many"
             for seq, text in frames:
-                self.write(text)
+                await self.write_patiently(text)
                 self.position = seq
-        return True
+        return None
+
+    def _has_caught_up(self, epoch: UUID | None) -> bool:
+        return self.feed.epoch == epoch and self.position >= (self.feed.position or 0)
 
     async def resync(self, reason: str, **more: Any) -> None:
         """Tell the client to load the list, and from where to go on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
@@ -28,6 +28,10 @@ _SECRET_PARAMETERS = (b"token", b"ticket")
 _QUERY = "live.query_string"
 
 
+#: A position as it stands in an address: epoch and ``seq``.
+Resume: TypeAlias = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """What a client said when it came. ``resume`` is the position it wants to go on from, if it said one."""
@@ -38,7 +42,7 @@ class Handshake:
     offers_others: bool
     token: str = field(repr=False, default="")
     ticket: str = field(repr=False, default="")
-    resume: tuple[str, str] | None = None
+    resume: Resume | None = None
 
 
 def hide_secrets(scope: Scope) -> None:

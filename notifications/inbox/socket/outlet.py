@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
-from notification_service.lib.asgi import Send
+from notification_service.lib.asgi import Scope, Send
 from notification_service.lib.errors import ServiceError
 from notifications.inbox.frames import encode
 from tenants.callers import Caller
 
 #: What may wait for a slow reader besides what the transport holds: frames, and characters.
 MOST_FRAMES, MOST_CHARACTERS = 1_000, 2_000_000
+#: With so many characters buffered, what can wait does.
+_MUCH: Final = MOST_CHARACTERS // 4
 #: How long a close frame may wait behind what the reader has not read, in seconds.
 _PATIENCE: Final = 5.0
 _LONGEST_REASON: Final = 123  # octets, RFC 6455, section 5.5
@@ -28,14 +31,31 @@ def close_of(error: ServiceError) -> tuple[int, str]:
     return _CODES.get(error.status, UNAVAILABLE), _shortened(f"{error.error_code}: {error.message}{wait}")
 
 
+#: An extension of the ASGI scope that our server's protocol has: writes a text frame at once, or says that it can not.
+WRITE_NOW: Final = "notifications.write_now"
+
+
+class Wire(NamedTuple):
+    """The way to a client: ASGI's, and at once, where the server can."""
+
+    send: Send
+    write_now: Callable[[str], bool] | None = None
+
+
+def wire_of(scope: Scope, send: Send) -> Wire:
+    """Return the way to the client of an ASGI connection."""
+    return Wire(send, scope.get("extensions", {}).get(WRITE_NOW))
+
+
 class Outlet:
     """A socket that was let in. Belongs to one event loop."""
 
     __slots__ = (
         "_buffered",
         "_closing",
+        "_drained",
         "_pending",
-        "_send",
+        "_wire",
         "answers",
         "caller",
         "expires_at",
@@ -44,10 +64,11 @@ class Outlet:
         "task",
     )
 
-    def __init__(self, send: Send, caller: Caller, socket_id: str, expires_at: float | None) -> None:
-        self._send = send
+    def __init__(self, wire: Wire, caller: Caller, socket_id: str, expires_at: float | None) -> None:
+        self._wire = wire
         self._pending: list[str] | None = None
         self._buffered = 0
+        self._drained: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.caller = caller
         self.id = socket_id
@@ -67,6 +88,8 @@ class Outlet:
         if self._closing is not None:
             return
         if self._pending is None:
+            if self._wire.write_now is not None and self._wire.write_now(text):
+                return
             self._pending = [text]
             self._buffered = len(text)
             asyncio.get_running_loop().create_task(self._flush())
@@ -75,6 +98,13 @@ class Outlet:
         self._buffered += len(text)
         if len(self._pending) > MOST_FRAMES or self._buffered > MOST_CHARACTERS:
             self.close(TOO_SLOW, "too_slow: You read more slowly than we write.")
+
+    async def write_patiently(self, text: str) -> None:
+        """Write a frame that the reader has asked for, with others; wait while much is buffered."""
+        self.write(text)
+        if self._pending is not None and self._buffered > _MUCH:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
 
     def write_frame(self, **frame: Any) -> None:
         """Write a frame that is given by its fields."""
@@ -93,16 +123,18 @@ class Outlet:
                 for text in some:
                     if self._closing is not None:
                         return
-                    await self._send({"type": "websocket.send", "text": text})
+                    await self._wire.send({"type": "websocket.send", "text": text})
         except Exception:  # whatever the server raises for a client that is gone
             self._closing = self._closing or asyncio.get_running_loop().create_task(_nothing())
         finally:
             self._pending = None
+            if self._drained is not None and not self._drained.done():
+                self._drained.set_result(None)
 
     async def _close(self, code: int, reason: str) -> None:
         frame = {"type": "websocket.close", "code": code, "reason": _shortened(reason)}
         try:
-            await asyncio.wait_for(self._send(frame), _PATIENCE)
+            await asyncio.wait_for(self._wire.send(frame), _PATIENCE)
         except Exception:  # it does not read, or is gone: then without a word
             if self.task is not None:
                 self.task.cancel()

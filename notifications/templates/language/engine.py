@@ -269,7 +269,7 @@ class LiquidText(Text):
             ) from None
         except LiquidError as error:
             token: Any = error.token
-            at = f" at position {token.start_index + 1}" if token is not None else ""
+            at = f" at position {token.start_index + 1}" if token is not None and token.start_index >= 0 else ""
             raise ContentError(f"{self.field}: {str(error.message)[:300]}{at}.", field=self.field) from None
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, AttributeError) as error:
             # Whatever a stranger's words do to the engine is a fault of the words.

@@ -9,6 +9,7 @@ import {
   linked,
   nameOf,
   safeLink,
+  WEB,
   setAttribute,
   summary,
   type Context,
@@ -144,7 +145,7 @@ function attachment(context: Context, { message, outgoing }: Shown, actions: Act
   }
   const picture = h("img", { alt: "", width: file.width, height: file.height, loading: "lazy", decoding: "async" });
   client.fileAddress(file).then(
-    (address) => setAttribute(picture, "src", safeLink(address, ["http:", "https:"])),
+    (address) => setAttribute(picture, "src", safeLink(address, WEB)),
     () => picture.replaceWith(fileRow(file.name, locale.size(file.size))),
   );
   const label = locale.about("picture", file.name);

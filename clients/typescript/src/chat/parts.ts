@@ -1,5 +1,5 @@
 import { ApiError, type ChatClient, type ChatMessage, type Conversation, type Participant } from "../client/index.js";
-import { h, icon, safeLink, setAttribute } from "../ui/dom.js";
+import { arrange, h, icon, safeLink, setAttribute, WEB } from "../ui/dom.js";
 import { ICONS } from "./icons.js";
 import type { ChatLocale } from "./texts.js";
 
@@ -53,7 +53,7 @@ export function iconButton(label: string, path: string, onclick: () => void, att
 /** Text with its web addresses as links, and nothing else of it as markup. */
 export function linked(text: string): (Node | string)[] {
   return text.split(/(\bhttps?:\/\/[^\s<>"]+[^\s<>"'.,;:!?)\]}])/u).map((part, index) => {
-    const address = index % 2 ? safeLink(part, ["http:", "https:"]) : undefined;
+    const address = index % 2 ? safeLink(part, WEB) : undefined;
     return address ? h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, part) : part;
   });
 }
@@ -68,15 +68,6 @@ export function reasonOf(error: unknown): string {
   return error instanceof ApiError ? error.detail : error instanceof Error ? error.message : String(error);
 }
 
-/** Bring the children of an element into line, touching only what differs. */
-export function arrange(parent: Element, wanted: readonly Element[]): void {
-  const keep = new Set(wanted);
-  for (const child of [...parent.children]) if (!keep.has(child)) child.remove();
-  wanted.forEach((child, index) => {
-    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
-  });
-}
-
 /** Set a text if it is another one. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
@@ -87,4 +78,4 @@ export function notice(path: string, title: string, hint = "", action?: HTMLElem
   return h("div", { class: "notice" }, icon(path), h("p", { class: "notice-title" }, title), hint && h("p", {}, hint), action);
 }
 
-export { h, icon, ICONS, safeLink, setAttribute };
+export { arrange, h, icon, ICONS, safeLink, setAttribute, WEB };

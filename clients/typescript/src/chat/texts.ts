@@ -1,4 +1,4 @@
-import { Locale } from "../ui/locale.js";
+import { Locale, nearestLanguage } from "../ui/locale.js";
 
 const en = {
   chats: "Chats",
@@ -203,7 +203,8 @@ export class ChatLocale extends Locale<ChatTexts> {
   readonly #short: Intl.DateTimeFormat;
 
   constructor(tag: string, own: Partial<ChatTexts> = {}) {
-    super(tag, { en, de, "pt-br": pt }, own);
+    const others: Record<string, ChatTexts> = { de, "pt-br": pt };
+    super(tag, { ...en, ...others[nearestLanguage(tag, ["en", ...Object.keys(others)]) ?? "en"], ...own });
     this.#moment = new Intl.DateTimeFormat(this.tag, { dateStyle: "full", timeStyle: "short" });
     this.#time = new Intl.DateTimeFormat(this.tag, { timeStyle: "short" });
     this.#day = new Intl.DateTimeFormat(this.tag, { weekday: "long", day: "numeric", month: "long" });

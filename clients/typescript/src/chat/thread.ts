@@ -1,7 +1,9 @@
 import type { ChatFile, ChatMessage } from "../client/index.js";
 import { Composer } from "./composer.js";
-import { drawMessage, drawSystem, drawTools, setReachable, signature, type Actions, type Shown } from "./message.js";
-import { arrange, avatar, h, icon, iconButton, ICONS, nameOf, notice, others, reasonOf, setAttribute, setText, titleOf, type Context } from "./parts.js";
+import { Handles } from "./handles.js";
+import { ThreadHeader } from "./header.js";
+import { drawMessage, drawSystem, drawTools, signature, type Actions, type Shown } from "./message.js";
+import { arrange, h, icon, iconButton, ICONS, nameOf, notice, reasonOf, setAttribute, setText, type Context } from "./parts.js";
 import { grouped, type Entry } from "./timeline.js";
 
 /** Pixels from the end within which somebody counts as being there, and from the beginning to load what is older. */
@@ -19,11 +21,9 @@ export class ThreadView implements Actions {
   readonly #heard = h("p", { class: "only-heard", role: "status" });
   readonly #problem = h("p", { class: "problem", role: "alert", hidden: true });
   readonly #latest: HTMLButtonElement;
-  readonly #title = h("h2");
-  readonly #subtitle = h("p");
-  readonly #disc = h("span", { class: "disc" });
-  readonly #dot = h("span", { class: "dot" });
+  readonly #header: ThreadHeader;
   readonly #composer: Composer;
+  readonly #handles: Handles;
   readonly #drawn = new Map<string, { signature: string; element: HTMLElement; shown?: Shown }>();
   readonly #seen: IntersectionObserver;
   readonly #resized: ResizeObserver;
@@ -35,8 +35,6 @@ export class ThreadView implements Actions {
   #failure: string | undefined;
   /** The first unread message when the conversation was opened. */
   #freshFrom = Number.POSITIVE_INFINITY;
-  #tools: HTMLElement | undefined;
-  #current: HTMLElement | undefined;
 
   constructor(
     private readonly context: Context,
@@ -49,11 +47,18 @@ export class ThreadView implements Actions {
     setAttribute(this.#log, "aria-label", locale.text("messages"));
     this.#older.append(h("span", {}, locale.text("loading")));
     this.#log.append(this.#older, this.#state, this.#items);
-    const goBack = iconButton(locale.text("back"), ICONS.back, back, { class: "back" });
+    this.#header = new ThreadHeader(context, id, back);
+    this.#handles = new Handles(this.#log, this.#items, {
+      draw: (article) => {
+        const shown = [...this.#drawn.values()].find((each) => each.element === article)?.shown;
+        return shown && drawTools(context, shown, this);
+      },
+      leave: () => this.focus(),
+    });
     this.element = h(
       "section",
       { class: "thread" },
-      h("header", {}, goBack, this.#disc, h("div", { class: "whom" }, this.#title, this.#subtitle)),
+      this.#header.element,
       h("div", { class: "scroller" }, this.#log, this.#latest),
       this.#problem,
       this.#typing,
@@ -113,7 +118,8 @@ export class ThreadView implements Actions {
   }
 
   render(): void {
-    this.#renderHeader();
+    this.#header.render();
+    setAttribute(this.element, "aria-label", this.#header.title || undefined);
     this.#renderState();
     this.#renderMessages();
     this.#renderTyping();
@@ -121,23 +127,6 @@ export class ThreadView implements Actions {
   }
 
   // --- Drawing --------------------------------------------------------------------------------------------------------
-
-  #renderHeader(): void {
-    const { client, locale } = this.context;
-    const conversation = client.conversation(this.id);
-    if (!conversation) return;
-    const title = titleOf(this.context, conversation);
-    if (this.#title.textContent !== title) {
-      setText(this.#title, title);
-      this.#disc.replaceChildren(avatar(title), this.#dot);
-      setAttribute(this.element, "aria-label", title);
-    }
-    const [other] = others(this.context, this.id);
-    const isDirect = conversation.kind === "direct";
-    const presence = isDirect && other ? client.presence(other.user_id) : "offline";
-    this.#dot.dataset["presence"] = presence;
-    setText(this.#subtitle, isDirect ? locale.text(presence) : locale.text("people", conversation.participant_count));
-  }
 
   #renderState(): void {
     const { client, locale } = this.context;
@@ -216,15 +205,6 @@ export class ThreadView implements Actions {
 
   #listen(): void {
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.#log.addEventListener("keydown", (event) => this.#pressed(event));
-    this.#items.addEventListener("pointerover", (event) => this.#offerTools(event.target));
-    this.#items.addEventListener("focusin", (event) => {
-      this.#offerTools(event.target);
-      this.#walkedTo(event.target);
-    });
-    this.#log.addEventListener("pointerleave", () => {
-      if (!this.#tools?.matches(":focus-within")) this.#removeTools();
-    });
     document.addEventListener("visibilitychange", this.#lookedAt);
     window.addEventListener("focus", this.#lookedAt);
   }
@@ -278,48 +258,7 @@ export class ThreadView implements Actions {
     if (isLookedAt && this.#isAtEnd && log.isLoaded) this.context.client.markRead(this.id, log.lastSeq);
   }
 
-  // --- The keyboard and the pointer -----------------------------------------------------------------------------------
-
-  /** Arrows walk through the messages. */
-  #pressed(event: KeyboardEvent): void {
-    const steps: Record<string, number> = { ArrowUp: -1, ArrowDown: 1, Home: Number.NEGATIVE_INFINITY, End: Number.POSITIVE_INFINITY };
-    const step = steps[event.key];
-    if (event.key === "Escape") return this.focus();
-    if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
-    const messages = [...this.#items.querySelectorAll<HTMLElement>("article")];
-    const root = this.#items.getRootNode() as ShadowRoot;
-    const current = messages.findIndex((each) => each.contains(root.activeElement));
-    const from = current < 0 && step < 0 ? messages.length : current;
-    const next = messages[Math.max(0, Math.min(messages.length - 1, from + step))];
-    if (!next) return;
-    event.preventDefault();
-    next.focus();
-    next.scrollIntoView({ block: "nearest" });
-  }
-
-  /** The tab key goes through the message that has the focus, and past all others. */
-  #walkedTo(target: EventTarget | null): void {
-    const article = target instanceof Element ? target.closest<HTMLElement>("article") : null;
-    if (!article || article === this.#current) return;
-    if (this.#current) setReachable(this.#current, false);
-    setReachable(article, true);
-    this.#current = article;
-  }
-
-  #offerTools(target: EventTarget | null): void {
-    const article = target instanceof Element ? target.closest<HTMLElement>("article") : null;
-    if (!article || (this.#tools && article.contains(this.#tools))) return;
-    if (this.#tools?.matches(":focus-within") && !article.matches(":focus-within")) return;
-    this.#removeTools();
-    const drawn = [...this.#drawn.values()].find((each) => each.element === article);
-    this.#tools = drawn?.shown && drawTools(this.context, drawn.shown, this);
-    if (this.#tools) article.querySelector(".stack")?.append(this.#tools);
-  }
-
-  #removeTools(): void {
-    this.#tools?.remove();
-    this.#tools = undefined;
-  }
+  // --- The focus, while messages are drawn anew -----------------------------------------------------------------------
 
   /** Which message has the focus, before it may be drawn anew. */
   #focusedAction(): string | undefined {
@@ -349,14 +288,14 @@ export class ThreadView implements Actions {
   }
 
   remove(message: ChatMessage): void {
-    this.#removeTools();
+    this.#handles.removeTools();
     this.#try(this.context.client.remove(message));
     this.focus();
   }
 
   react(message: ChatMessage, emoji: string, present: boolean): void {
     this.#try(this.context.client.react(message, emoji, present));
-    this.#removeTools();
+    this.#handles.removeTools();
   }
 
   retry(clientMessageId: string): void {

@@ -32,6 +32,12 @@ export class ApiError extends Error {
   ) {
     super(detail);
   }
+
+  /** Whatever was thrown, as such an error. */
+  static from(error: unknown): ApiError {
+    if (error instanceof ApiError) return error;
+    return new ApiError(0, "error", error instanceof Error ? error.message : String(error));
+  }
 }
 
 export type Query = Record<string, string | number | boolean | undefined>;
@@ -97,28 +103,39 @@ export class Api {
   }
 
   /** Send a request and return what it answers. Throws `ApiError`. */
-  async request<Answer>(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+  async request<Answer>(method: string, path: string, options?: RequestOptions): Promise<Answer> {
     const response = await this.send(method, path, options);
     return (response.status === 204 ? undefined : await response.json()) as Answer;
   }
 
-  /** Send a request and return the response, whose status is below 400. Throws `ApiError`. */
+  /** Send a request and return the response, which is a good one. Throws `ApiError`. */
   async send(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
     const token = await this.currentToken();
-    const response = await this.#fetch(method, path, options, token);
-    if (response.status !== 401 || !this.canRefresh) return checked(response);
-    return checked(await this.#fetch(method, path, options, await this.refreshedToken(token)));
+    let response = await this.#fetch(method, path, options, token);
+    if (response.status === 401 && this.canRefresh) {
+      response = await this.#fetch(method, path, options, await this.refreshedToken(token));
+    }
+    if (response.ok) return response;
+    const { status, headers } = response;
+    const { code = "error", detail = `The service answered ${status}.`, errors } = (await response
+      .json()
+      .catch(() => ({}))) as Partial<ApiError>;
+    throw new ApiError(status, code, detail, errors, Number(headers.get("Retry-After")) || undefined);
   }
 
-  async #fetch(method: string, path: string, { query, body, signal }: RequestOptions, token: string): Promise<Response> {
-    const headers: Record<string, string> = { Authorization: `Bearer ${token}`, Accept: "application/json, */*;q=0.1" };
-    const isForm = typeof FormData !== "undefined" && body instanceof FormData;
-    if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
+  async #fetch(method: string, path: string, { query = {}, body, signal }: RequestOptions, token: string): Promise<Response> {
+    const isForm = body instanceof FormData;
+    const search = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, `${value}`);
     try {
-      return await this.environment.fetch(this.baseUrl + path + searchOf(query), {
+      return await this.environment.fetch(`${this.baseUrl}${path}${`${search}` && `?${search}`}`, {
         method,
-        headers,
-        body: body === undefined ? null : isForm ? body : JSON.stringify(body),
+        headers: {
+          Authorization: `Bearer ${token}`,
+          Accept: "application/json, */*;q=0.1",
+          ...(body !== undefined && !isForm && { "Content-Type": "application/json" }),
+        },
+        body: isForm ? body : (JSON.stringify(body) as string | undefined) ?? null,
         signal: signal ?? null,
         credentials: "omit",
       });
@@ -127,22 +144,4 @@ export class Api {
       throw new ApiError(0, "network_error", "The service can not be reached.");
     }
   }
-}
-
-function searchOf(query: Query = {}): string {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined);
-  return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : "";
-}
-
-async function checked(response: Response): Promise<Response> {
-  if (response.status < 400) return response;
-  const body = (await response.json().catch(() => ({}))) as Partial<ApiError>;
-  const wait = Number(response.headers.get("Retry-After") || Number.NaN);
-  throw new ApiError(
-    response.status,
-    body.code ?? "error",
-    body.detail ?? `The service answered ${response.status}.`,
-    body.errors ?? {},
-    Number.isFinite(wait) ? wait : undefined,
-  );
 }

@@ -9,16 +9,19 @@ export class Commands {
   readonly #environment: Environment;
   readonly #send: (frame: Frame) => boolean;
   readonly #waiting = new Map<string, (answer: Frame | undefined) => void>();
+  /** Tabs share a socket and see all answers: each names its questions in its own way. */
+  readonly #name: string;
   #reference = 0;
 
   constructor(environment: Environment, send: (frame: Frame) => boolean) {
     this.#environment = environment;
     this.#send = send;
+    this.#name = environment.random().toString(36).slice(2, 10);
   }
 
   /** Send a command and wait for its answer. Rejects with `ApiError`; of status 0 if there is no connection. */
   ask(frame: Frame): Promise<Frame> {
-    const ref = String(++this.#reference);
+    const ref = `${this.#name}-${++this.#reference}`;
     return new Promise((resolve, reject) => {
       const timer = this.#environment.setTimeout(() => answer(undefined), ANSWER_WITHIN);
       const answer = (answered: Frame | undefined): void => {
@@ -30,6 +33,11 @@ export class Commands {
       this.#waiting.set(ref, answer);
       if (!this.#send({ ...frame, ref })) answer(undefined);
     });
+  }
+
+  /** Whether a frame answers a question of ours. */
+  isMine(frame: Frame): boolean {
+    return this.#waiting.has(String(frame["ref"]));
   }
 
   /** A frame has come: perhaps somebody waits for it. */

@@ -1,18 +1,27 @@
 import type { Participant, Presence } from "./chat-types.js";
+import type { Frame } from "./connection.js";
 import type { Environment } from "./environment.js";
+
+/** That we type is told again after so many milliseconds. */
+const TELL_AGAIN = 3_000;
 
 /** Who is in the conversations, how far they have read, how they are, and who types. */
 export class People {
   readonly #environment: Environment;
   readonly #onChange: (conversationId: string) => void;
+  readonly #send: (frame: Frame) => boolean;
   readonly #participants = new Map<string, Map<string, Participant>>();
   readonly #presence = new Map<string, Presence>();
   /** By conversation and person: the timer that ends it. */
   readonly #typing = new Map<string, Map<string, unknown>>();
 
-  constructor(environment: Environment, onChange: (conversationId: string) => void) {
+  /** By conversation: when it was told that we type. */
+  readonly #told = new Map<string, number>();
+
+  constructor(environment: Environment, onChange: (conversationId: string) => void, send: (frame: Frame) => boolean) {
     this.#environment = environment;
     this.#onChange = onChange;
+    this.#send = send;
   }
 
   /** Of a conversation. */
@@ -74,5 +83,22 @@ export class People {
   /** The connection is lost: nobody is heard typing any more. */
   nobodyTypes(): void {
     for (const id of this.#typing.keys()) for (const userId of this.typing(id)) this.type(id, userId, 0);
+  }
+
+  /** We type: tell it, but not at every key. */
+  tellTyping(id: string): void {
+    const now = this.#environment.now();
+    if (now - (this.#told.get(id) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN) return;
+    if (this.#send({ type: "start_typing", conversation_id: id })) this.#told.set(id, now);
+  }
+
+  /** We type no more, and have sent nothing. */
+  tellStopped(id: string): void {
+    if (this.#told.delete(id)) this.#send({ type: "stop_typing", conversation_id: id });
+  }
+
+  /** We have sent what we typed: whoever gets it sees that. */
+  wrote(id: string): void {
+    this.#told.delete(id);
   }
 }

@@ -1,20 +1,15 @@
 import { ApiError, type Api } from "./api.js";
 import { Commands } from "./chat-commands.js";
-import { ChatLog, type Taken } from "./chat-log.js";
+import { Conversations } from "./chat-conversations.js";
+import { FileAddresses } from "./chat-files.js";
+import { Histories } from "./chat-histories.js";
+import type { ChatLog, Taken } from "./chat-log.js";
 import { Outbox } from "./chat-outbox.js";
 import { People } from "./chat-people.js";
-import type {
-  ChatFile,
-  ChatMessage,
-  Conversation,
-  Draft,
-  HistoryPage,
-  Outgoing,
-  Participant,
-  Presence,
-} from "./chat-types.js";
-import { Connection, type ConnectionStatus, type Frame } from "./connection.js";
+import type { ChatFile, ChatMessage, Conversation, Draft, Outgoing, Participant, Presence } from "./chat-types.js";
+import type { ConnectionStatus, Frame } from "./connection.js";
 import { Emitter } from "./emitter.js";
+import { shareConnection, type SharedConnection } from "./shared.js";
 
 export interface ChatEvents {
   /** The connection. */
@@ -31,64 +26,60 @@ export interface ChatClientOptions {
   api: Api;
   /** As in the token. */
   tenantId: string;
+  /** Whether tabs share one socket (true): see `NotificationClientOptions`. */
+  share?: boolean | string;
 }
 
-/** The address of a file for whom it was made, until it expires (milliseconds since 1970). */
-interface FileAddress {
-  readonly url: string;
-  readonly until: number;
-}
-
-const CHAT = "/api/notifications/chat";
-/** A change that came before its forerunner waits so long for it; then what is missing is asked for. */
-const HEAL_AFTER = 800;
 const RELOAD_AFTER = 3_000;
-const TYPING_AGAIN = 3_000;
 /** Conversations of the list that are listened to. */
 const LISTENED = 30;
-const PAGE = 40;
 
 /**
- * Chat of one person: a socket that stays, conversations with their history, and an outbox that loses nothing. It knows
- * no page: components draw what it holds, and are told by events when that has changed.
+ * Chat of one person: a socket that stays, which all tabs share, conversations with their history, and an outbox that
+ * loses nothing. It knows no page: components draw what it holds, and are told by events when that has changed.
  */
 export class ChatClient extends Emitter<ChatEvents> {
   /** Whose chat this is; empty until the first connection. */
   userId = "";
-  /** Newest first. */
-  conversations: readonly Conversation[] = [];
-  hasLoaded = false;
   /** What the service said when it ended the connection. */
   reason = "";
   /** Why the conversations can not be loaded just now. */
   failure: ApiError | undefined;
   readonly #api: Api;
-  readonly #connection: Connection;
+  readonly #connection: SharedConnection;
   readonly #commands: Commands;
+  readonly #conversations: Conversations;
+  readonly #histories: Histories;
   readonly #people: People;
   readonly #outbox: Outbox;
-  readonly #logs = new Map<string, ChatLog>();
-  readonly #toldTyping = new Map<string, number>();
-  readonly #healing = new Map<string, unknown>();
-  readonly #files = new Map<string, Promise<FileAddress>>();
+  readonly #files: FileAddresses;
+  #greeting: Frame | undefined;
 
-  constructor({ api, tenantId }: ChatClientOptions) {
+  constructor({ api, tenantId, share = true }: ChatClientOptions) {
     super();
+    const onChange = (id: string): void => this.emit("conversation", { id });
+    const isOpen = (): boolean => this.status === "open";
     this.#api = api;
-    this.#connection = new Connection({
+    this.#connection = shareConnection({
       api,
       path: `/ws/chat/${encodeURIComponent(tenantId)}/`,
       greeting: "connection_established",
+      share,
+      greetingForOthers: () => this.#greeting,
       onFrame: (frame) => this.#take(frame),
       onStatus: (status, reason) => this.#changed(status, reason),
     });
-    this.#commands = new Commands(api.environment, (frame) => this.#connection.send(frame));
-    this.#people = new People(api.environment, (id) => this.emit("conversation", { id }));
+    this.#commands = new Commands(api.environment, (frame) => this.#send(frame));
+    const ask = (frame: Frame): Promise<Frame> => this.#commands.ask(frame);
+    this.#conversations = new Conversations(api, () => this.emit("conversations", undefined));
+    this.#histories = new Histories({ api, isOpen, ask, onChange });
+    this.#people = new People(api.environment, onChange, (frame) => this.#send(frame));
+    this.#files = new FileAddresses(api);
     this.#outbox = new Outbox({
       api,
-      isOpen: () => this.status === "open",
-      ask: (frame) => this.#commands.ask(frame),
-      onChange: (id) => this.emit("conversation", { id }),
+      isOpen,
+      ask,
+      onChange,
       onSent: (message) => {
         // In a gap it stays on its way until what came before it is there.
         if (this.#apply(message.conversation_id, (log) => log.take(message)) !== "gap") {
@@ -106,23 +97,31 @@ export class ChatClient extends Emitter<ChatEvents> {
     this.#connection.start();
   }
 
-  /** Close the socket. What waits to be sent waits for `start()`. */
+  /** Be live no longer. What waits to be sent waits for `start()`. */
   stop(): void {
     this.#connection.stop();
     this.#outbox.stop();
-    for (const timer of this.#healing.values()) this.#api.environment.clearTimeout(timer);
-    this.#healing.clear();
+    this.#histories.stop();
   }
 
   // --- Conversations --------------------------------------------------------------------------------------------------
 
+  /** Newest first. */
+  get conversations(): readonly Conversation[] {
+    return this.#conversations.all;
+  }
+
+  get hasLoaded(): boolean {
+    return this.#conversations.hasLoaded;
+  }
+
   conversation(id: string): Conversation | undefined {
-    return this.conversations.find((each) => each.id === id);
+    return this.#conversations.find(id);
   }
 
   /** What is known of its messages. `isLoaded` is false before `open`. */
   log(id: string): ChatLog {
-    return entry(this.#logs, id, () => new ChatLog());
+    return this.#histories.of(id);
   }
 
   /** Ours that are not in its messages yet. */
@@ -146,52 +145,39 @@ export class ChatClient extends Emitter<ChatEvents> {
 
   /** Load the newest conversations (at most 50), and listen to them. Throws `ApiError`. */
   async loadConversations(): Promise<void> {
-    const { results } = await this.#api.request<{ results: Conversation[] }>("GET", `${CHAT}/conversations/`);
-    this.conversations = results;
-    this.hasLoaded = true;
-    for (const each of results) this.#people.know(each.id, each.participants);
-    this.emit("conversations", undefined);
-    if (this.status !== "open") return;
-    const ids = new Set([...results.slice(0, LISTENED).map((each) => each.id), ...this.#openIds()]);
-    await Promise.all([...ids].map((id) => this.#listen(id)));
+    const found = await this.#conversations.load();
+    for (const each of found) this.#people.know(each.id, each.participants);
+    // What one tab listens to, all of them hear: the list is the same for all.
+    const listed = this.#connection.leads ? found.slice(0, LISTENED).map((each) => each.id) : [];
+    await Promise.all([...new Set([...listed, ...this.#histories.openIds])].map((id) => this.#listen(id)));
   }
 
   /** Load the newest messages of a conversation, and stay up to date. Throws `ApiError`. */
   async open(id: string): Promise<void> {
-    const log = this.log(id);
-    if (!log.isLoaded) {
-      if (!this.conversation(id)) await this.#refresh(id);
-      log.reset(await this.#page(id, {}));
-      this.emit("conversation", { id });
-      await this.#resume(id);
-    }
+    if (this.log(id).isLoaded) return;
+    if (!this.conversation(id)) await this.#refresh(id);
+    await this.#histories.load(id);
+    await this.#histories.resume(id);
   }
 
   /** Load the messages before the oldest one that is there. Throws `ApiError`. */
   async loadOlder(id: string): Promise<void> {
-    const log = this.log(id);
-    const oldest = log.messages[0];
-    if (!log.hasOlder || !oldest) return;
-    const page = await this.#page(id, { before: oldest.seq });
-    if (log.messages[0] !== oldest) return; // begun anew meanwhile
-    log.prepend(page);
-    this.emit("conversation", { id });
+    await this.#histories.loadOlder(id);
   }
 
-  /** Find or make the direct conversation with somebody, and return its id. Throws `ApiError`. */
+  /** The direct conversation with somebody, made if there is none. Throws `ApiError`. */
   async direct(userId: string): Promise<string> {
-    const body = { kind: "direct", user_ids: [userId] };
-    const made = await this.#api.request<Conversation>("POST", `${CHAT}/conversations/`, { body });
-    this.#put(made);
-    if (this.status === "open") await this.#listen(made.id);
-    return made.id;
+    const { id, participants } = await this.#conversations.direct(userId);
+    this.#people.know(id, participants);
+    await this.#listen(id);
+    return id;
   }
 
   // --- Messages -------------------------------------------------------------------------------------------------------
 
   /** Send a message. It shows in `outgoing` at once, and arrives once, after a broken connection too. */
   send(id: string, draft: Draft): Outgoing {
-    this.#toldTyping.delete(id);
+    this.#people.wrote(id);
     return this.#outbox.add(id, draft);
   }
 
@@ -224,48 +210,45 @@ export class ChatClient extends Emitter<ChatEvents> {
   /** Everything up to `seq` has been read. Lost without a connection: say it again then. */
   markRead(id: string, seq: number): void {
     const conversation = this.conversation(id);
-    if (this.status !== "open" || !conversation || (conversation.last_read_seq ?? 0) >= seq) return;
-    this.#connection.send({ type: "mark_read", conversation_id: id, seq });
-    this.#readBy(id, this.userId, seq);
+    if (!conversation || (conversation.last_read_seq ?? 0) >= seq) return;
+    if (this.#send({ type: "mark_read", conversation_id: id, seq })) this.#readBy(id, this.userId, seq);
   }
 
   /** Somebody types here: told at most every three seconds. */
   type(id: string): void {
-    const now = this.#api.environment.now();
-    if (now - (this.#toldTyping.get(id) ?? 0) < TYPING_AGAIN) return;
-    if (this.#connection.send({ type: "start_typing", conversation_id: id })) this.#toldTyping.set(id, now);
+    this.#people.tellTyping(id);
   }
 
   stopTyping(id: string): void {
-    if (this.#toldTyping.delete(id)) this.#connection.send({ type: "stop_typing", conversation_id: id });
+    this.#people.tellStopped(id);
   }
 
   /** Say how you are; `offline` hides you. */
   setPresence(status: Presence): void {
-    this.#connection.send({ type: "update_presence", status });
+    this.#send({ type: "update_presence", status });
   }
 
   /** The address under which a file can be fetched for some minutes. Throws `ApiError`. */
-  async fileAddress(file: ChatFile): Promise<string> {
-    const known = await this.#files.get(file.id);
-    if (known && known.until > this.#api.environment.now() + 10_000) return known.url;
-    const asked = this.#api
-      .request<{ url: string; url_expires_at: string }>("GET", `${CHAT}/files/${file.id}/`)
-      .then(({ url, url_expires_at }) => ({ url, until: Date.parse(url_expires_at) }));
-    this.#files.set(file.id, asked);
-    asked.catch(() => this.#files.delete(file.id));
-    return (await asked).url;
+  fileAddress(file: ChatFile): Promise<string> {
+    return this.#files.of(file);
   }
 
   // --- The socket -----------------------------------------------------------------------------------------------------
 
+  /** Send a frame. False if there is no connection: then it is gone. */
+  #send(frame: Frame): boolean {
+    const isOpen = this.status === "open";
+    if (isOpen) this.#connection.send(frame);
+    return isOpen;
+  }
+
   #changed(status: ConnectionStatus, reason: string): void {
     this.reason = reason;
+    this.#commands.lost(); // whoever had to answer is gone, also if another tab has taken over at once
     if (status === "open") {
       this.#outbox.flush();
       void this.#reload();
     } else {
-      this.#commands.lost();
       this.#people.nobodyTypes();
     }
     this.emit("status", { status, reason });
@@ -277,7 +260,7 @@ export class ChatClient extends Emitter<ChatEvents> {
       await this.loadConversations();
       this.failure = undefined;
     } catch (error) {
-      this.failure = error instanceof ApiError ? error : new ApiError(0, "error", String(error));
+      this.failure = ApiError.from(error);
       this.emit("conversations", undefined);
       this.#api.environment.setTimeout(() => {
         if (this.status === "open") void this.#reload();
@@ -290,6 +273,7 @@ export class ChatClient extends Emitter<ChatEvents> {
     const user = frame["user_id"] as string;
     switch (frame.type) {
       case "connection_established":
+        this.#greeting = frame;
         this.userId = user;
         break;
       case "new_message":
@@ -298,7 +282,7 @@ export class ChatClient extends Emitter<ChatEvents> {
       case "message_updated":
       case "message_deleted":
         this.#apply(id, (log) => log.take(frame["message"] as ChatMessage));
-        this.#showLast(id, frame["message"] as ChatMessage);
+        this.#conversations.changed(frame["message"] as ChatMessage);
         break;
       case "reaction_added":
       case "reaction_removed": {
@@ -328,11 +312,10 @@ export class ChatClient extends Emitter<ChatEvents> {
         this.#left(id, user);
         break;
       case "resumed":
-        this.log(id).resumed(frame["last_seq"] as number, frame["revision"] as number);
-        this.emit("conversation", { id });
-        break;
-      case "resync":
-        void this.#beginAnew(id);
+        // What another tab has missed says nothing of us.
+        if (this.#commands.isMine(frame)) {
+          this.#histories.resumed(id, frame["last_seq"] as number, frame["revision"] as number);
+        }
         break;
       case "heartbeat":
         for (const top of frame["conversations"] as Frame[]) this.#compare(top);
@@ -344,34 +327,19 @@ export class ChatClient extends Emitter<ChatEvents> {
   // --- What frames do -------------------------------------------------------------------------------------------------
 
   #said(id: string, message: ChatMessage): void {
-    const before = this.conversation(id);
+    const isOwn = message.sender_id === this.userId;
     this.#apply(id, (log) => log.take(message));
-    if (!before) {
-      this.#refresh(id).catch(() => undefined); // it comes with the next one, or the next connection
-    } else if (message.seq > before.last_seq) {
-      const own = message.sender_id === this.userId;
-      const last_read_seq = own ? message.seq : before.last_read_seq;
-      this.#put({
-        ...before,
-        last_message: message,
-        last_seq: message.seq,
-        last_read_seq,
-        unread_count: message.seq - (last_read_seq ?? message.seq),
-        active_at: message.created_at,
-      });
-      if (!own) this.emit("message", message);
-    }
+    if (!this.conversation(id)) this.#refresh(id).catch(() => undefined); // it comes with the next one
+    else if (this.#conversations.said(message, isOwn) && !isOwn) this.emit("message", message);
     if (!message.sender_id) return;
     this.#people.type(id, message.sender_id, 0);
     this.#people.read(id, message.sender_id, message.seq); // who writes has read what there was
   }
 
   #apply(id: string, change: (log: ChatLog) => Taken): Taken {
-    const log = this.log(id);
-    const taken = change(log);
-    if (taken === "gap") this.#healLater(id);
+    const taken = this.#histories.apply(id, change);
     if (taken !== "applied") return taken;
-    const arrived = new Set(log.messages.map((message) => message.client_message_id));
+    const arrived = new Set(this.log(id).messages.map((message) => message.client_message_id));
     for (const message of this.#outbox.of(id)) {
       if (arrived.has(message.clientMessageId)) this.#outbox.remove(message.clientMessageId);
     }
@@ -379,107 +347,45 @@ export class ChatClient extends Emitter<ChatEvents> {
     return taken;
   }
 
-  #showLast(id: string, message: ChatMessage): void {
-    const conversation = this.conversation(id);
-    if (conversation?.last_message?.id === message.id) this.#put({ ...conversation, last_message: message });
-  }
-
   #readBy(id: string, user: string, seq: number): void {
     this.#people.read(id, user, seq);
-    const conversation = this.conversation(id);
-    if (user === this.userId && conversation && (conversation.last_read_seq ?? 0) < seq) {
-      this.#put({ ...conversation, last_read_seq: seq, unread_count: Math.max(0, conversation.last_seq - seq) });
-    }
+    if (user === this.userId) this.#conversations.read(id, seq);
   }
 
   #left(id: string, user: string): void {
     this.#people.left(id, user);
-    if (user === this.userId) {
-      this.conversations = this.conversations.filter((each) => each.id !== id);
-      this.#logs.delete(id);
-      this.emit("conversations", undefined);
-    }
+    if (user !== this.userId) return;
+    this.#histories.forget(id);
+    this.#conversations.remove(id);
   }
 
   #compare({ conversation_id, last_seq, revision }: Frame): void {
     const id = conversation_id as string;
-    const log = this.log(id);
-    if (log.isLoaded && (revision as number) > log.revision) this.#healLater(id);
+    this.#histories.compare(id, revision as number);
     if ((last_seq as number) > (this.conversation(id)?.last_seq ?? 0)) this.#refresh(id).catch(() => undefined);
   }
 
-  // --- Catching up ----------------------------------------------------------------------------------------------------
-
   /** Hear everything of a conversation, and what was missed of it. */
   async #listen(id: string): Promise<void> {
+    if (this.status !== "open") return; // the next connection begins with it
     try {
       await this.#commands.ask({ type: "join_conversation", conversation_id: id });
-      if (this.log(id).isLoaded) await this.#resume(id);
+      await this.#histories.resume(id);
     } catch (error) {
       if (error instanceof ApiError && error.code === "not_found") this.#left(id, this.userId);
       // Anything else: the connection was lost, and the next one begins with this.
     }
   }
 
-  async #resume(id: string): Promise<void> {
-    const log = this.log(id);
-    if (this.status !== "open") return; // the next connection begins with it
-    log.resume();
-    const { lastSeq: after_seq, revision: after_revision } = log;
-    await this.#commands.ask({ type: "resume", conversation_id: id, after_seq, after_revision }).catch(() => {
-      log.resumed(0, 0);
-      this.#healLater(id);
-    });
-  }
-
-  #healLater(id: string): void {
-    if (this.#healing.has(id)) return;
-    const heal = (): void => {
-      this.#healing.delete(id);
-      void this.#resume(id);
-    };
-    this.#healing.set(id, this.#api.environment.setTimeout(heal, HEAL_AFTER));
-  }
-
-  async #beginAnew(id: string): Promise<void> {
-    try {
-      this.log(id).reset(await this.#page(id, {}));
-      this.emit("conversation", { id });
-    } catch {
-      this.#healLater(id);
-    }
-  }
-
   async #refresh(id: string): Promise<void> {
-    const found = await this.#api.request<Conversation>("GET", `${CHAT}/conversations/${id}/`);
     const isNew = !this.conversation(id);
+    const found = await this.#conversations.fetch(id);
     this.#people.know(id, found.participants);
-    this.#put(found);
-    if (isNew && this.status === "open") await this.#listen(id);
-  }
-
-  #put(conversation: Conversation): void {
-    const others = this.conversations.filter((each) => each.id !== conversation.id);
-    this.conversations = [...others, conversation].sort((a, b) => b.active_at.localeCompare(a.active_at));
-    this.emit("conversations", undefined);
-  }
-
-  #page(id: string, query: { before?: number }): Promise<HistoryPage> {
-    return this.#api.request("GET", `${CHAT}/conversations/${id}/messages/`, { query: { ...query, limit: PAGE } });
+    if (isNew) await this.#listen(id);
   }
 
   async #change(id: string, frame: Frame): Promise<void> {
     const { message } = await this.#commands.ask({ ...frame, conversation_id: id });
     if (message) this.#apply(id, (log) => log.take(message as ChatMessage));
   }
-
-  #openIds(): string[] {
-    return [...this.#logs].filter(([, log]) => log.isLoaded).map(([id]) => id);
-  }
-}
-
-function entry<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  let value = map.get(key);
-  if (value === undefined) map.set(key, (value = make()));
-  return value;
 }

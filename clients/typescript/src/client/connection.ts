@@ -1,6 +1,6 @@
 import { ApiError, type Api } from "./api.js";
 import { Backoff } from "./backoff.js";
-import type { Environment, SocketLike } from "./environment.js";
+import type { SocketLike } from "./environment.js";
 
 /**
  * `idle` before the start and after the end · `connecting` · `open` once the service has greeted · `waiting` for the
@@ -37,208 +37,184 @@ const NOT_AUTHENTICATED = 4401;
 /** Forbidden, no such address: the same question gets the same answer. */
 const FINAL = new Set([4403, 4404]);
 
+const SILENCE = "silence: Nothing was heard any more.";
+
+export interface Connection {
+  readonly status: ConnectionStatus;
+  /** Connect, and stay connected. Does nothing while it is at it; begins anew after `refused`. */
+  start(): void;
+  /** Close, and stay closed. */
+  stop(): void;
+  /** Send a frame. False if there is no open connection: then it is gone. */
+  send(frame: Frame): boolean;
+  /** The page may have slept: do not wait any longer, and ask an open socket whether it still lives. */
+  wake(): void;
+}
+
 /**
  * A socket that stays: it gets a one-time ticket, connects, notices when nothing is heard any more, and connects
  * again, until `stop()`. What frames mean is its user's business; it only answers `ping`.
  */
-export class Connection {
-  readonly #options: ConnectionOptions;
-  readonly #env: Environment;
-  readonly #backoff: Backoff;
-  #status: ConnectionStatus = "idle";
-  #socket: SocketLike | undefined;
+export function makeConnection({ api, path, greeting, onFrame, onStatus }: ConnectionOptions): Connection {
+  const env = api.environment;
+  const backoff = new Backoff(env.random);
+  let status: ConnectionStatus = "idle";
+  let socket: SocketLike | undefined;
   /** Grows with each attempt, so that answers to an earlier one are recognised and dropped. */
-  #attempt = 0;
-  #timer: unknown;
-  #steadyTimer: unknown;
-  #heardAt = 0;
-  #heartbeat = DEFAULT_HEARTBEAT;
+  let attempt = 0;
+  let timer: unknown;
+  let steadyTimer: unknown;
+  let heardAt = 0;
+  let heartbeat = DEFAULT_HEARTBEAT;
   /** The service said: not before then. */
-  #notBefore = 0;
-  #hasNewToken = false;
-  #stopListening: (() => void) | undefined;
+  let notBefore = 0;
+  let hasNewToken = false;
+  let stopListening: (() => void) | undefined;
 
-  constructor(options: ConnectionOptions) {
-    this.#options = options;
-    this.#env = options.api.environment;
-    this.#backoff = new Backoff(this.#env.random);
-  }
+  const set = (next: ConnectionStatus, reason = ""): void => {
+    if (status === next) return;
+    status = next;
+    onStatus(next, reason);
+  };
 
-  get status(): ConnectionStatus {
-    return this.#status;
-  }
+  const schedule = (milliseconds: number, work: () => void): void => {
+    env.clearTimeout(timer);
+    timer = env.setTimeout(work, milliseconds);
+  };
 
-  /** Connect, and stay connected. Does nothing while it is at it; begins anew after `refused`. */
-  start(): void {
-    if (this.#status === "connecting" || this.#status === "open" || this.#status === "waiting") return;
-    this.#stopListening ??= this.#env.onWake(() => this.wake());
-    this.#backoff.reset();
-    this.#hasNewToken = false;
-    void this.#connect();
-  }
+  const write = (frame: Frame): void => socket?.send(JSON.stringify(frame));
 
-  /** Close, and stay closed. */
-  stop(): void {
-    this.#end("idle", "");
-  }
+  /** Let go of the socket and of every timer; nothing that still comes of them counts. */
+  const drop = (): void => {
+    attempt++;
+    env.clearTimeout(timer);
+    env.clearTimeout(steadyTimer);
+    socket?.close(1000);
+    socket = undefined;
+  };
 
-  /** Send a frame. False if there is no open connection: then it is gone. */
-  send(frame: Frame): boolean {
-    if (this.#status !== "open") return false;
-    this.#write(frame);
-    return true;
-  }
+  const end = (next: ConnectionStatus, reason = ""): void => {
+    drop();
+    stopListening?.();
+    stopListening = undefined;
+    set(next, reason);
+  };
 
-  /** The page may have slept: do not wait any longer, and ask an open socket whether it still lives. */
-  wake(): void {
-    if (this.#status === "waiting") {
-      this.#backoff.reset();
-      this.#wait(Math.max(this.#env.random() * 250, this.#notBefore - this.#env.now()));
-    } else if (this.#status === "open") {
-      this.#probe();
-    }
-  }
-
-  async #connect(): Promise<void> {
-    const attempt = ++this.#attempt;
-    const { api, path } = this.#options;
-    this.#set("connecting", "");
-    this.#schedule(GREETING_WITHIN, () => this.#lost(1006, "no_greeting: The service did not answer in time."));
+  const connect = async (): Promise<void> => {
+    const mine = ++attempt;
+    set("connecting");
+    schedule(GREETING_WITHIN, () => lost(1006, "no_greeting: The service did not answer in time."));
     try {
       const { ticket } = await api.request<{ ticket: string }>("POST", "/api/v1/auth/ws-ticket");
-      if (attempt === this.#attempt) this.#open(api.socketUrl(path, ticket), attempt);
+      if (mine !== attempt) return;
+      socket = env.openSocket(api.socketUrl(path, ticket));
+      socket.onmessage = ({ data }) => {
+        if (mine === attempt) take(data);
+      };
+      socket.onclose = ({ code, reason }) => {
+        if (mine === attempt) lost(code, reason);
+      };
     } catch (error) {
-      if (attempt === this.#attempt) this.#noTicket(error);
+      if (mine === attempt) noTicket(ApiError.from(error));
     }
-  }
+  };
 
-  #noTicket(error: unknown): void {
-    const { status, code, detail, retryAfter } =
-      error instanceof ApiError ? error : new ApiError(0, "error", error instanceof Error ? error.message : String(error));
+  const noTicket = ({ status, code, detail, retryAfter = 0 }: ApiError): void => {
     const reason = `${code}: ${detail}`;
-    if (status === 401) return this.#options.api.canRefresh ? this.#retry(reason) : this.#end("unauthenticated", reason);
-    if (status === 403) return this.#end("refused", reason);
-    this.#retry(reason, (retryAfter ?? 0) * 1000);
-  }
+    if (status === 401 && !api.canRefresh) end("unauthenticated", reason);
+    else if (status === 403) end("refused", reason);
+    else retry(reason, retryAfter * 1000);
+  };
 
-  #open(url: string, attempt: number): void {
-    const socket = this.#env.openSocket(url);
-    this.#socket = socket;
-    socket.onmessage = ({ data }) => {
-      if (attempt === this.#attempt) this.#take(data);
-    };
-    socket.onclose = ({ code, reason }) => {
-      if (attempt === this.#attempt) this.#lost(code, reason);
-    };
-  }
-
-  #take(data: unknown): void {
-    this.#heardAt = this.#env.now();
+  const take = (data: unknown): void => {
+    heardAt = env.now();
     const frame = decoded(data);
     if (!frame) return;
-    if (frame.type === this.#options.greeting) this.#greeted(frame);
-    if (frame.type === "ping") this.#write({ type: "pong" });
-    this.#options.onFrame(frame);
-  }
+    if (frame.type === greeting) greeted(Number(frame["heartbeat_seconds"]) * 1000);
+    if (frame.type === "ping") write({ type: "pong" });
+    onFrame(frame);
+  };
 
-  #greeted(frame: Frame): void {
-    const seconds = frame["heartbeat_seconds"];
-    this.#heartbeat = typeof seconds === "number" && seconds > 0 ? seconds * 1000 : DEFAULT_HEARTBEAT;
-    this.#notBefore = 0;
-    this.#steadyTimer = this.#env.setTimeout(() => {
-      this.#backoff.reset();
-      this.#hasNewToken = false;
+  const greeted = (milliseconds: number): void => {
+    heartbeat = milliseconds > 0 ? milliseconds : DEFAULT_HEARTBEAT;
+    notBefore = 0;
+    steadyTimer = env.setTimeout(() => {
+      backoff.reset();
+      hasNewToken = false;
     }, STEADY_AFTER);
-    this.#watch();
-    this.#set("open", "");
-  }
+    watch();
+    set("open");
+  };
 
   /** Two and a half heartbeats of silence: it is dead, whatever the network says. Sleep looks like silence, too. */
-  #watch(): void {
-    const silent = this.#env.now() - this.#heardAt;
-    if (silent >= this.#heartbeat * 2.5) return this.#lost(1006, "silence: Nothing was heard any more.");
-    this.#schedule(this.#heartbeat * 2.5 - silent, () => this.#watch());
-  }
-
-  #probe(): void {
-    const asked = this.#env.now();
-    this.#write({ type: "ping" });
-    this.#schedule(PROBE_WITHIN, () => {
-      if (this.#heardAt < asked) this.#lost(1006, "silence: Nothing was heard any more.");
-      else this.#watch();
-    });
-  }
+  const watch = (): void => {
+    const left = heartbeat * 2.5 - (env.now() - heardAt);
+    if (left > 0) schedule(left, watch);
+    else lost(1006, SILENCE);
+  };
 
   /** The socket has closed, or is taken for dead. */
-  #lost(code: number, reason: string): void {
-    this.#drop();
-    if (FINAL.has(code)) return this.#end("refused", reason);
-    if (code === NOT_AUTHENTICATED && !reason.startsWith("ticket_")) return void this.#authenticateAgain(reason);
-    this.#retry(reason, code === TOO_MANY ? waitIn(reason) * 1000 : 0);
-  }
+  const lost = (code: number, reason: string): void => {
+    drop();
+    if (FINAL.has(code)) end("refused", reason);
+    else if (code === NOT_AUTHENTICATED && !reason.startsWith("ticket_")) void authenticateAgain(reason);
+    else retry(reason, code === TOO_MANY ? waitIn(reason) * 1000 : 0);
+  };
 
   /** At once with a new token; if that is refused as well, like any other failure. */
-  async #authenticateAgain(reason: string): Promise<void> {
-    const { api } = this.#options;
-    if (!api.canRefresh) return this.#end("unauthenticated", reason);
-    const attempt = this.#attempt;
-    this.#set("connecting", reason);
-    const isFirst = !this.#hasNewToken;
-    this.#hasNewToken = true;
+  const authenticateAgain = async (reason: string): Promise<void> => {
+    if (!api.canRefresh) return end("unauthenticated", reason);
+    const mine = attempt;
+    const isFirst = !hasNewToken;
+    set("connecting", reason);
+    hasNewToken = true;
     const refreshed = await api
       .currentToken()
       .then((token) => api.refreshedToken(token))
       .catch(() => undefined);
-    if (attempt !== this.#attempt) return;
-    if (refreshed !== undefined && isFirst) void this.#connect();
-    else this.#retry(reason);
-  }
+    if (mine !== attempt) return;
+    if (refreshed !== undefined && isFirst) void connect();
+    else retry(reason);
+  };
 
   /** Try again after a while, and not before `atLeast` milliseconds. */
-  #retry(reason: string, atLeast = 0): void {
-    this.#drop();
-    this.#notBefore = this.#env.now() + atLeast;
-    this.#set("waiting", reason);
-    this.#wait(atLeast + this.#backoff.next());
-  }
+  const retry = (reason: string, atLeast = 0): void => {
+    drop();
+    notBefore = env.now() + atLeast;
+    set("waiting", reason);
+    schedule(atLeast + backoff.next(), connect);
+  };
 
-  #wait(milliseconds: number): void {
-    this.#schedule(milliseconds, () => void this.#connect());
-  }
-
-  #end(status: ConnectionStatus, reason: string): void {
-    this.#drop();
-    this.#stopListening?.();
-    this.#stopListening = undefined;
-    this.#set(status, reason);
-  }
-
-  /** Let go of the socket and of every timer; nothing that still comes of them counts. */
-  #drop(): void {
-    this.#attempt++;
-    this.#env.clearTimeout(this.#timer);
-    this.#env.clearTimeout(this.#steadyTimer);
-    const socket = this.#socket;
-    this.#socket = undefined;
-    if (!socket) return;
-    socket.onmessage = socket.onclose = null;
-    socket.close(1000);
-  }
-
-  #schedule(milliseconds: number, work: () => void): void {
-    this.#env.clearTimeout(this.#timer);
-    this.#timer = this.#env.setTimeout(work, milliseconds);
-  }
-
-  #write(frame: Frame): void {
-    this.#socket?.send(JSON.stringify(frame));
-  }
-
-  #set(status: ConnectionStatus, reason: string): void {
-    if (this.#status === status) return;
-    this.#status = status;
-    this.#options.onStatus(status, reason);
-  }
+  const connection: Connection = {
+    get status() {
+      return status;
+    },
+    start() {
+      if (status === "connecting" || status === "open" || status === "waiting") return;
+      stopListening ??= env.onWake(connection.wake);
+      backoff.reset();
+      hasNewToken = false;
+      void connect();
+    },
+    stop() {
+      end("idle");
+    },
+    send(frame) {
+      if (status === "open") write(frame);
+      return status === "open";
+    },
+    wake() {
+      if (status === "waiting") {
+        backoff.reset();
+        schedule(Math.max(env.random() * 250, notBefore - env.now()), connect);
+      } else if (status === "open") {
+        const asked = env.now();
+        write({ type: "ping" });
+        schedule(PROBE_WITHIN, () => (heardAt < asked ? lost(1006, SILENCE) : watch()));
+      }
+    },
+  };
+  return connection;
 }
 
 function decoded(data: unknown): Frame | undefined {

@@ -14,15 +14,10 @@ export class Emitter<Events extends object> {
       try {
         (listener as (event: Events[Name]) => void)(event);
       } catch (error) {
-        reportError(error);
+        setTimeout(() => {
+          throw error; // shown as if nobody had caught it
+        });
       }
     }
   }
-}
-
-/** Show an error as if nobody had caught it, and go on. */
-function reportError(error: unknown): void {
-  setTimeout(() => {
-    throw error;
-  });
 }

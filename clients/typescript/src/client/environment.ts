@@ -12,7 +12,6 @@ export interface Environment {
   onWake(work: () => void): () => void;
   /** Call `work` when the page goes away: closed, or into the page cache. */
   onLeave(work: () => void): () => void;
-  isOnline(): boolean;
   /** Web Locks, where there are some. */
   locks: LocksLike | undefined;
   /** A channel to other tabs, where there are such. */
@@ -37,40 +36,28 @@ export interface ChannelLike {
   onmessage: ((event: { data: unknown }) => void) | null;
 }
 
-function listen(target: EventTarget | undefined, names: string[], work: (event: Event) => void): () => void {
-  for (const name of names) target?.addEventListener(name, work);
-  return () => {
-    for (const name of names) target?.removeEventListener(name, work);
-  };
+/** Listen to events of the page's window, if there is one. */
+function listen(names: readonly string[], work: (event: Event) => void): () => void {
+  const end = new AbortController();
+  for (const name of names) globalThis.window?.addEventListener(name, work, { signal: end.signal });
+  return () => end.abort();
 }
 
 /** The page's own. Also runs where there is no page (Node.js 22, workers): then nothing wakes and nothing leaves. */
 export function browser(): Environment {
-  const page = typeof document === "undefined" ? undefined : document;
-  const view = typeof window === "undefined" ? undefined : window;
-  const locks = typeof navigator === "undefined" ? undefined : (navigator.locks as LocksLike | undefined);
   return {
-    now: () => Date.now(),
+    now: Date.now,
     setTimeout: (work, milliseconds) => setTimeout(work, milliseconds),
     clearTimeout: (timer) => clearTimeout(timer as number),
-    random: () => Math.random(),
+    random: Math.random,
     fetch: (...given) => fetch(...given),
     openSocket: (url) => new WebSocket(url) as unknown as SocketLike,
-    onWake(work) {
-      const ends = [
-        listen(view, ["online", "pageshow"], work),
-        listen(page, ["visibilitychange"], () => {
-          if (page?.visibilityState === "visible") work();
-        }),
-      ];
-      return () => ends.forEach((end) => end());
-    },
-    onLeave: (work) => listen(view, ["pagehide"], work),
-    isOnline: () => typeof navigator === "undefined" || navigator.onLine !== false,
-    locks,
-    openChannel:
-      view && typeof BroadcastChannel !== "undefined"
-        ? (name) => new BroadcastChannel(name) as unknown as ChannelLike
-        : undefined,
+    onWake: (work) =>
+      listen(["online", "pageshow", "visibilitychange"], ({ type }) => {
+        if (type !== "visibilitychange" || !document.hidden) work();
+      }),
+    onLeave: (work) => listen(["pagehide"], work),
+    locks: globalThis.navigator?.locks as LocksLike | undefined,
+    openChannel: globalThis.window && ((name) => new BroadcastChannel(name) as unknown as ChannelLike),
   };
 }

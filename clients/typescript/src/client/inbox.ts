@@ -4,7 +4,7 @@ import type { NotificationClient } from "./notifications.js";
 import type { Message, StreamFrame } from "./types.js";
 
 /** `all` is what is neither archived nor snoozed. */
-export type View = "all" | "unread" | "archived";
+export type View = "all" | "unread" | "snoozed" | "archived";
 
 export interface InboxState {
   readonly view: View;
@@ -116,54 +116,53 @@ export class Inbox {
   /** Mark a message as read or unread. */
   async setRead(message: Message, read = true): Promise<void> {
     if (!!message.read_at === read) return;
-    const call = () => (read ? this.client.markRead(message.id) : this.client.markUnread(message.id));
-    await this.#change(message, { read_at: read ? new Date().toISOString() : null }, call);
+    const call = (): unknown => (read ? this.client.markRead(message.id) : this.client.markUnread(message.id));
+    await this.#change([message], { read_at: read ? now() : null }, call);
   }
 
   async setArchived(message: Message, archived = true): Promise<void> {
-    const call = () => (archived ? this.client.archive(message.id) : this.client.unarchive(message.id));
-    await this.#change(message, { archived_at: archived ? new Date().toISOString() : null }, call);
+    const call = (): unknown => (archived ? this.client.archive(message.id) : this.client.unarchive(message.id));
+    await this.#change([message], { archived_at: archived ? now() : null }, call);
   }
 
-  async snooze(message: Message, until: Date): Promise<void> {
-    await this.#change(message, { snoozed_until: until.toISOString() }, () => this.client.snooze(message.id, until));
+  /** Hide a message until then; null brings it back now. */
+  async snooze(message: Message, until: Date | null): Promise<void> {
+    const call = (): unknown => this.client.snooze(message.id, until);
+    await this.#change([message], { snoozed_until: until && until.toISOString() }, call);
   }
 
   async delete(message: Message): Promise<void> {
-    this.#known.delete(message.id);
-    this.#changed();
-    await this.#attempt(() => this.client.delete(message.id), () => this.#known.set(message.id, message));
+    await this.#change([message], undefined, () => this.client.delete(message.id));
   }
 
   async markAllRead(): Promise<void> {
-    const before = [...this.#known.values()].filter((message) => !message.read_at);
-    this.#update(before.map(({ id }) => id), { read_at: new Date().toISOString() });
-    this.#changed();
-    await this.#attempt(
-      () => this.client.markAllRead(),
-      () => before.forEach((message) => this.#known.set(message.id, message)),
-    );
+    const unread = [...this.#known.values()].filter((message) => !message.read_at);
+    await this.#change(unread, { read_at: now() }, () => this.client.markAllRead());
   }
 
-  async #change(message: Message, changes: Partial<Message>, call: () => Promise<unknown>): Promise<void> {
-    const changed = { ...message, ...changes };
-    this.#known.set(message.id, changed);
+  /**
+   * Change messages, or let them go, at once and at the service; if that fails, take back what nothing else has
+   * changed meanwhile. What it changed comes as frames; without a socket the count has to be fetched.
+   */
+  async #change(messages: readonly Message[], changes: Partial<Message> | undefined, call: () => unknown): Promise<void> {
+    const changed = messages.map((message) => changes && { ...message, ...changes });
+    messages.forEach(({ id }, index) => this.#put(id, changed[index]));
     this.#changed();
-    await this.#attempt(call, () => {
-      if (this.#known.get(message.id) === changed) this.#known.set(message.id, message);
-    });
-  }
-
-  /** What it changed comes as frames; without a socket the count has to be fetched. */
-  async #attempt(call: () => Promise<unknown>, takeBack: () => void): Promise<void> {
     try {
       await call();
       if (this.client.status !== "open") this.#count();
     } catch (error) {
-      takeBack();
+      messages.forEach((message, index) => {
+        if (this.#known.get(message.id) === changed[index]) this.#put(message.id, message);
+      });
       this.#changed();
-      this.#emitter.emit("failed", asApiError(error));
+      this.#emitter.emit("failed", ApiError.from(error));
     }
+  }
+
+  #put(id: string, message: Message | undefined): void {
+    if (message) this.#known.set(id, message);
+    else this.#known.delete(id);
   }
 
   #count(): void {
@@ -190,7 +189,7 @@ export class Inbox {
       if (signal.aborted || this.#request) return; // one of them has begun another load
     } catch (error) {
       if (signal.aborted) return;
-      this.#error = asApiError(error);
+      this.#error = ApiError.from(error);
     }
     this.#loading = "no";
     this.#request = undefined;
@@ -224,6 +223,7 @@ export class Inbox {
   /** Whether a change may bring messages into the view that we have never seen. */
   #mayEnter(changes: Partial<Message>): boolean {
     if (this.#view === "archived") return !!changes.archived_at;
+    if (this.#view === "snoozed") return !!changes.snoozed_until;
     const isBack = changes.archived_at === null || changes.snoozed_until === null;
     return isBack || (this.#view === "unread" && changes.read_at === null);
   }
@@ -247,11 +247,12 @@ export class Inbox {
   }
 }
 
-function isIn(message: Message, view: View): boolean {
-  if (view === "archived") return !!message.archived_at;
-  return !message.archived_at && !message.snoozed_until && (view === "all" || !message.read_at);
+function isIn({ archived_at, snoozed_until, read_at }: Message, view: View): boolean {
+  if (view === "archived") return !!archived_at;
+  if (view === "snoozed") return !!snoozed_until;
+  return !archived_at && !snoozed_until && (view === "all" || !read_at);
 }
 
-function asApiError(error: unknown): ApiError {
-  return error instanceof ApiError ? error : new ApiError(0, "error", String(error));
+function now(): string {
+  return new Date().toISOString();
 }

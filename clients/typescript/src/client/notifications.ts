@@ -2,8 +2,8 @@ import type { ApiOptions, TokenSource } from "./api.js";
 import type { ConnectionStatus, Frame } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { NotificationApi } from "./rest.js";
-import { SharedConnection } from "./shared.js";
-import { Stream } from "./stream.js";
+import { shareConnection, type SharedConnection } from "./shared.js";
+import { makeStream, type Stream } from "./stream.js";
 import type {
   MessageFrame,
   Position,
@@ -59,14 +59,15 @@ export class NotificationClient extends NotificationApi {
   readonly #emitter = new Emitter<NotificationEvents>();
   readonly #connection: SharedConnection;
   readonly #stream: Stream;
-  readonly #topics = new Map<Topic, number>();
+  /** What is followed, once for each that follows. */
+  readonly #topics: Topic[] = [];
   #hello: Frame | undefined;
   #unread: number | undefined;
 
   constructor(options: NotificationClientOptions) {
     super(options);
     const { api } = this;
-    this.#connection = new SharedConnection({
+    this.#connection = shareConnection({
       api,
       path: "/ws/notifications/",
       greeting: "hello",
@@ -75,7 +76,7 @@ export class NotificationClient extends NotificationApi {
       onFrame: (frame) => this.#take(frame),
       onStatus: (status, reason) => this.#emitter.emit("status", { status, reason }),
     });
-    this.#stream = new Stream({
+    this.#stream = makeStream({
       environment: api.environment,
       ref: `resume-${api.environment.random().toString(36).slice(2)}`,
       leads: () => this.#connection.leads,
@@ -141,25 +142,22 @@ export class NotificationClient extends NotificationApi {
    */
   follow<T extends Topic>(topic: T, listener: (frame: NotificationEvents[T]) => void): () => void {
     const off = this.on(topic, listener);
-    this.#topics.set(topic, (this.#topics.get(topic) ?? 0) + 1);
+    this.#topics.push(topic);
     this.#connection.send({ type: "subscribe", topics: [topic] });
     let ended = false;
     return () => {
-      if (ended) return;
+      if (!ended) this.#topics.splice(this.#topics.indexOf(topic), 1);
       ended = true;
       off();
-      const others = (this.#topics.get(topic) ?? 1) - 1;
-      if (others) this.#topics.set(topic, others);
-      else this.#topics.delete(topic);
     };
   }
 
   #take(frame: Frame): void {
-    if (frame.type === "hello") this.#greeted(frame);
+    const { type, unread } = frame;
+    if (type === "hello") this.#greeted(frame);
     this.#stream.take(frame);
-    if (typeof frame["unread"] === "number") this.#count(frame["unread"]);
-    if (frame.type === "progress") this.#emitter.emit("progress", frame as unknown as ProgressFrame);
-    if (frame.type === "presence") this.#emitter.emit("presence", frame as unknown as PresenceFrame);
+    if (typeof unread === "number") this.#count(unread);
+    if (type === "progress" || type === "presence") this.#emitter.emit(type, frame as never);
   }
 
   #count(unread: number): void {
@@ -172,14 +170,12 @@ export class NotificationClient extends NotificationApi {
   #greeted(hello: Frame): void {
     const isNew = this.#hello?.["connection_id"] !== hello["connection_id"];
     this.#hello = hello;
-    if (isNew && this.#topics.size) this.#connection.send({ type: "subscribe", topics: [...this.#topics.keys()] });
+    if (isNew && this.#topics.length) this.#connection.send({ type: "subscribe", topics: [...new Set(this.#topics)] });
   }
 
   #apply(frame: StreamFrame): void {
-    if (frame.type === "read") this.#emitter.emit("read", frame);
-    else if (frame.type === "updated") this.#emitter.emit("updated", frame);
-    else if (frame.type === "removed") this.#emitter.emit("removed", frame);
-    else this.#emitter.emit("message", frame);
+    const isMessage = frame.type === "notification" || frame.type === "broadcast";
+    this.#emitter.emit(isMessage ? "message" : frame.type, frame as never);
     this.#emitter.emit("change", frame);
   }
 }

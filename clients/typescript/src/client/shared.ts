@@ -1,6 +1,13 @@
+import { ApiError } from "./api.js";
 import { Backoff } from "./backoff.js";
-import { Connection, type ConnectionOptions, type ConnectionStatus, type Frame } from "./connection.js";
-import { Tabs, nameOfBearer } from "./tabs.js";
+import {
+  makeConnection,
+  type Connection,
+  type ConnectionOptions,
+  type ConnectionStatus,
+  type Frame,
+} from "./connection.js";
+import { makeTabs, nameOfBearer, type Tabs } from "./tabs.js";
 
 export interface SharedConnectionOptions extends ConnectionOptions {
   /** False: this tab keeps a socket of its own. A text: the name under which tabs share; else the token says it. */
@@ -20,168 +27,160 @@ type Signal =
 /** Nothing more comes of these by itself. */
 const FINAL = new Set<ConnectionStatus>(["unauthenticated", "refused"]);
 
+export interface SharedConnection {
+  readonly status: ConnectionStatus;
+  /** Whether the socket is this tab's. */
+  readonly leads: boolean;
+  /** Connect, and stay connected; tries again if that was given up. */
+  start(): void;
+  stop(): void;
+  /** Another token is in use: go on with it, unless it stands for somebody else. True if it does. */
+  changedBearer(): Promise<boolean>;
+  /** Send a frame, or let the tab send it that leads. It may get lost, as on any connection. */
+  send(frame: Frame): void;
+}
+
 /**
  * One `Connection` for all tabs of a browser: the tab that leads holds it, shows every frame to all, and sends for
- * them. When it goes, the next one connects; what was missed meanwhile is the business of `Stream`.
+ * them. When it goes, the next one connects; what was missed meanwhile is the business of its user.
  */
-export class SharedConnection {
-  readonly #options: SharedConnectionOptions;
-  readonly #backoff: Backoff;
-  #connection: Connection | undefined;
-  #tabs: Tabs<Signal> | undefined;
-  #status: ConnectionStatus = "idle";
-  #name: string | undefined;
-  #isAway = false;
+export function shareConnection(options: SharedConnectionOptions): SharedConnection {
+  const { api, path, share, onFrame, onStatus, greetingForOthers } = options;
+  const env = api.environment;
+  const backoff = new Backoff(env.random);
+  let connection: Connection | undefined;
+  let tabs: Tabs<Signal> | undefined;
+  let status: ConnectionStatus = "idle";
+  let name: string | undefined;
+  let isAway = false;
   /** Grows with each start and stop, so that what began before is recognised. */
-  #run = 0;
-  #timer: unknown;
-  #stopListening: (() => void)[] = [];
+  let run = 0;
+  let timer: unknown;
+  let stopListening: (() => void)[] = [];
 
-  constructor(options: SharedConnectionOptions) {
-    this.#options = options;
-    this.#backoff = new Backoff(options.api.environment.random);
-  }
+  const set = (next: ConnectionStatus, reason = ""): void => {
+    if (status === next) return;
+    status = next;
+    onStatus(next, reason);
+  };
 
-  get status(): ConnectionStatus {
-    return this.#status;
-  }
-
-  /** Whether the socket is this tab's. */
-  get leads(): boolean {
-    return this.#tabs?.leads ?? false;
-  }
-
-  /** Connect, and stay connected; tries again if that was given up. */
-  start(): void {
-    if (this.#status !== "idle" && !FINAL.has(this.#status)) return;
-    const { environment } = this.#options.api;
-    if (!this.#stopListening.length) {
-      this.#stopListening = [environment.onWake(() => this.#wake()), environment.onLeave(() => this.#leave())];
-    }
-    this.#set("connecting", "");
-    void this.#begin(++this.#run);
-  }
-
-  stop(): void {
-    this.#run++;
-    for (const stop of this.#stopListening.splice(0)) stop();
-    this.#leave();
-    this.#isAway = false;
-    this.#set("idle", "");
-  }
-
-  /** Another token is in use: go on with it, unless it stands for somebody else. True if it does. */
-  async changedBearer(): Promise<boolean> {
-    if (this.#status === "idle") return false;
-    const name = await this.#nameOfUs().catch(() => undefined);
-    const isOther = this.#name !== undefined && name !== undefined && name !== this.#name;
-    if (isOther) this.stop();
-    else this.start(); // if it was given up
-    return isOther;
-  }
-
-  /** Send a frame, or let the tab send it that leads. It may get lost, as on any connection. */
-  send(frame: Frame): void {
-    if (this.leads) this.#connection?.send(frame);
-    else this.#tabs?.post({ kind: "send", frame });
-  }
-
-  async #begin(run: number): Promise<void> {
-    try {
-      this.#name = await this.#nameOfUs();
-    } catch (error) {
-      if (run !== this.#run) return;
-      this.#set("waiting", `no_token: ${error instanceof Error ? error.message : String(error)}`);
-      this.#timer = this.#options.api.environment.setTimeout(() => void this.#begin(run), this.#backoff.next());
-      return;
-    }
-    if (run === this.#run) this.#join(this.#name);
-  }
-
-  async #nameOfUs(): Promise<string> {
-    const { api, path, share } = this.#options;
+  const nameOfUs = async (): Promise<string> => {
     const who = typeof share === "string" ? share : nameOfBearer(await api.currentToken());
     return ["notifications.v1", api.baseUrl, path, who].join(" ");
-  }
+  };
 
-  #join(name: string): void {
-    const { api, share } = this.#options;
-    const world = share === false ? { ...api.environment, locks: undefined, openChannel: undefined } : api.environment;
-    this.#tabs ??= new Tabs<Signal>(world, name, {
-      onLead: () => this.#lead(),
-      onMessage: (signal) => this.#hear(signal),
-    });
-    this.#tabs.join();
-    this.#tabs.post({ kind: "join" });
-  }
+  const begin = async (): Promise<void> => {
+    const mine = ++run;
+    set("connecting");
+    try {
+      const found = await nameOfUs();
+      if (mine === run) join((name = found));
+    } catch (error) {
+      if (mine !== run) return;
+      set("waiting", `no_token: ${ApiError.from(error).detail}`);
+      timer = env.setTimeout(begin, backoff.next());
+    }
+  };
 
-  #lead(): void {
-    this.#connection ??= new Connection({
-      ...this.#options,
+  const join = (name: string): void => {
+    const world = share === false ? { ...env, locks: undefined } : env;
+    tabs ??= makeTabs<Signal>(world, name, { onLead: lead, onMessage: hear });
+    tabs.join();
+    tabs.post({ kind: "join" });
+  };
+
+  const lead = (): void => {
+    connection ??= makeConnection({
+      ...options,
       onFrame: (frame) => {
-        this.#tabs?.post({ kind: "frame", frame });
-        this.#options.onFrame(frame);
+        tabs?.post({ kind: "frame", frame });
+        onFrame(frame);
       },
-      onStatus: (status, reason) => this.#led(status, reason),
+      onStatus: led,
     });
-    this.#connection.start();
-  }
+    connection.start();
+  };
 
   /** What became of our own connection. What ends it here may not end it elsewhere: let another tab try. */
-  #led(status: ConnectionStatus, reason: string): void {
-    if (status === "idle") return;
-    if (FINAL.has(status)) this.#tabs?.stepDown();
-    else this.#tabs?.post({ kind: "status", status, reason });
-    this.#set(status, reason);
-  }
+  const led = (next: ConnectionStatus, reason: string): void => {
+    if (next === "idle") return;
+    if (FINAL.has(next)) tabs?.stepDown();
+    else tabs?.post({ kind: "status", status: next, reason });
+    set(next, reason);
+  };
 
-  #hear(signal: Signal): void {
-    if (this.leads) {
-      if (signal.kind === "join") this.#welcome();
-      if (signal.kind === "wake") this.#connection?.wake();
-      if (signal.kind === "send") this.#connection?.send(signal.frame);
+  const hear = (signal: Signal): void => {
+    if (tabs?.leads) {
+      if (signal.kind === "join") welcome();
+      if (signal.kind === "wake") connection?.wake();
+      if (signal.kind === "send") connection?.send(signal.frame);
     } else if (signal.kind === "frame") {
-      this.#options.onFrame(signal.frame);
+      onFrame(signal.frame);
     } else if (signal.kind === "status") {
-      if (FINAL.has(this.#status)) {
+      if (FINAL.has(status)) {
         if (signal.status !== "open") return; // they may yet fail as we did
-        this.#tabs?.join(); // somebody has taken over from us: queue up behind them
+        tabs?.join(); // somebody has taken over from us: queue up behind them
       }
-      this.#set(signal.status, signal.reason);
+      set(signal.status, signal.reason);
     }
-  }
+  };
 
   /** Tell a tab that has just come how things are. The others know it already, and take no harm. */
-  #welcome(): void {
-    this.#tabs?.post({ kind: "status", status: this.#status, reason: "" });
-    const greeting = this.#status === "open" ? this.#options.greetingForOthers() : undefined;
-    if (greeting) this.#tabs?.post({ kind: "frame", frame: greeting });
-  }
+  const welcome = (): void => {
+    tabs?.post({ kind: "status", status, reason: "" });
+    const frame = status === "open" && greetingForOthers();
+    if (frame) tabs?.post({ kind: "frame", frame });
+  };
 
-  #wake(): void {
-    if (this.#isAway) {
-      this.#isAway = false;
-      this.#set("connecting", "");
-      void this.#begin(++this.#run);
-    } else if (!this.leads) {
-      this.#tabs?.post({ kind: "wake" });
+  const wake = (): void => {
+    if (isAway) {
+      isAway = false;
+      void begin();
+    } else if (!tabs?.leads) {
+      tabs?.post({ kind: "wake" });
     }
-  }
+  };
 
   /** The page goes, perhaps for good: another tab shall take over at once. */
-  #leave(): void {
-    this.#isAway = true;
-    this.#run++;
-    this.#options.api.environment.clearTimeout(this.#timer);
-    this.#connection?.stop();
-    this.#connection = undefined;
-    this.#tabs?.leave();
-    this.#tabs = undefined;
-  }
+  const leave = (): void => {
+    isAway = true;
+    run++;
+    env.clearTimeout(timer);
+    connection?.stop();
+    tabs?.leave();
+    connection = tabs = undefined;
+  };
 
-  #set(status: ConnectionStatus, reason: string): void {
-    if (this.#status === status) return;
-    this.#status = status;
-    this.#options.onStatus(status, reason);
-  }
+  const shared: SharedConnection = {
+    get status() {
+      return status;
+    },
+    get leads() {
+      return tabs?.leads ?? false;
+    },
+    start() {
+      if (status !== "idle" && !FINAL.has(status)) return;
+      if (!stopListening.length) stopListening = [env.onWake(wake), env.onLeave(leave)];
+      void begin();
+    },
+    stop() {
+      for (const stop of stopListening.splice(0)) stop();
+      leave();
+      isAway = false;
+      set("idle");
+    },
+    async changedBearer() {
+      if (status === "idle") return false;
+      const next = await nameOfUs().catch(() => name);
+      const isOther = name !== undefined && next !== name;
+      if (isOther) shared.stop();
+      else shared.start(); // if it was given up
+      return isOther;
+    },
+    send(frame) {
+      if (tabs?.leads) connection?.send(frame);
+      else tabs?.post({ kind: "send", frame });
+    },
+  };
+  return shared;
 }

@@ -20,110 +20,90 @@ export interface StreamOptions {
   reload(): void;
 }
 
+export interface Stream {
+  readonly position: Position | undefined;
+  take(frame: Frame): void;
+  /** Forget everything: another person, or the end. */
+  reset(): void;
+}
+
 /**
  * Where we stand in the stream, and how we get what we have missed (docs/live.md). Every tab has one, and feeds it
  * every frame of the shared socket, also those that another tab has asked for: a frame counts if its number is ours
  * plus one, so that each tab applies each frame once, whoever asked.
  */
-export class Stream {
-  readonly #options: StreamOptions;
-  #at: Position | undefined;
+export function makeStream({ environment: env, ref, leads, send, apply, reload }: StreamOptions): Stream {
+  let at: Position | undefined;
   /** The highest number that the service has named. */
-  #top: Position | undefined;
-  #asked: unknown;
-  #check: unknown;
+  let top: Position | undefined;
+  let asked: unknown;
+  let check: unknown;
 
-  constructor(options: StreamOptions) {
-    this.#options = options;
-  }
+  const forgetQuestion = (): void => {
+    env.clearTimeout(asked);
+    asked = undefined;
+  };
 
-  get position(): Position | undefined {
-    return this.#at;
-  }
+  const goOn = (): void => {
+    forgetQuestion();
+    at = top;
+    reload();
+  };
 
-  take(frame: Frame): void {
-    const { epoch, seq, ref } = frame as { epoch?: string; seq?: number; ref?: string };
-    const isMine = ref === this.#options.ref;
-    switch (frame.type) {
-      case "hello":
-        this.#forgetQuestion();
-        if (!this.#at) this.#goOn({ epoch: epoch as string, seq: seq as number });
-        this.#top = { epoch: epoch as string, seq: seq as number };
-        // Only the one who leads asks at once: what it gets is often all that the others lack, too.
-        if (this.#options.leads() && !same(this.#at, this.#top)) this.#ask();
-        break;
-      case "resync":
-        this.#top = { epoch: epoch as string, seq: seq as number };
-        if (isMine || !same(this.#at, this.#top)) this.#goOn(this.#top);
-        break;
-      case "resumed":
-        this.#top = { epoch: epoch as string, seq: seq as number };
-        if (isMine) {
-          this.#forgetQuestion();
-          if (!same(this.#at, this.#top)) this.#goOn(this.#top); // frames got lost on the way: nothing else is left
-        }
-        break;
-      case "ping":
-        if (epoch !== undefined && seq !== undefined) this.#top = { epoch, seq };
-        break;
-      default:
-        if (!STREAM.has(frame.type) || !this.#at) return;
-        this.#take(frame as unknown as StreamFrame, this.#at);
-    }
-    this.#askIfBehind();
-  }
+  const isBehind = (): boolean => !!at && !!top && (at.epoch !== top.epoch || at.seq < top.seq);
+  const isThere = (): boolean => at?.epoch === top?.epoch && at?.seq === top?.seq;
 
-  /** Forget everything: another person, or the end. */
-  reset(): void {
-    this.#forgetQuestion();
-    this.#options.environment.clearTimeout(this.#check);
-    this.#check = this.#at = this.#top = undefined;
-  }
-
-  #take(frame: StreamFrame, at: Position): void {
-    if (frame.seq === at.seq + 1) {
-      this.#at = { epoch: at.epoch, seq: frame.seq };
-      this.#options.apply(frame);
-    }
-    if (this.#top?.epoch === at.epoch && frame.seq > this.#top.seq) this.#top = { epoch: at.epoch, seq: frame.seq };
-  }
-
-  #goOn(position: Position): void {
-    this.#forgetQuestion();
-    this.#at = position;
-    this.#options.reload();
-  }
-
-  #isBehind(): boolean {
-    const [at, top] = [this.#at, this.#top];
-    return !!at && !!top && (at.epoch !== top.epoch || at.seq < top.seq);
-  }
-
-  #askIfBehind(): void {
-    if (this.#check !== undefined || !this.#isBehind()) return;
-    this.#check = this.#options.environment.setTimeout(() => {
-      this.#check = undefined;
-      if (this.#isBehind() && this.#asked === undefined) this.#ask();
+  const askIfBehind = (): void => {
+    if (check !== undefined || !isBehind()) return;
+    check = env.setTimeout(() => {
+      check = undefined;
+      if (isBehind() && asked === undefined) ask();
     }, BEHIND_FOR);
-  }
+  };
 
-  #ask(): void {
-    if (!this.#at) return;
-    const { environment, ref, send } = this.#options;
-    this.#forgetQuestion();
-    this.#asked = environment.setTimeout(() => {
-      this.#asked = undefined;
-      this.#askIfBehind();
+  const ask = (): void => {
+    forgetQuestion();
+    asked = env.setTimeout(() => {
+      asked = undefined;
+      askIfBehind();
     }, ANSWER_WITHIN);
-    send({ type: "resume", ...this.#at, ref });
-  }
+    send({ type: "resume", ...at, ref });
+  };
 
-  #forgetQuestion(): void {
-    this.#options.environment.clearTimeout(this.#asked);
-    this.#asked = undefined;
-  }
-}
-
-function same(one: Position | undefined, other: Position): boolean {
-  return one?.epoch === other.epoch && one.seq === other.seq;
+  return {
+    get position() {
+      return at;
+    },
+    take(frame) {
+      const { type, epoch, seq } = frame as unknown as Position & Frame;
+      const isMine = frame["ref"] === ref;
+      if (type === "hello" || type === "resync" || type === "resumed" || (type === "ping" && epoch !== undefined)) {
+        top = { epoch, seq };
+      }
+      if (type === "hello") {
+        forgetQuestion();
+        if (!at) goOn();
+        // Only the one who leads asks at once: what it gets is often all that the others lack, too.
+        if (leads() && !isThere()) ask();
+      } else if (type === "resync") {
+        if (isMine || !isThere()) goOn();
+      } else if (type === "resumed" && isMine) {
+        forgetQuestion();
+        if (!isThere()) goOn(); // frames got lost on the way: nothing else is left
+      } else if (STREAM.has(type) && at) {
+        const { epoch } = at;
+        if (seq === at.seq + 1) {
+          at = { epoch, seq };
+          apply(frame as unknown as StreamFrame);
+        }
+        if (top?.epoch === epoch && seq > top.seq) top = { epoch, seq };
+      }
+      askIfBehind();
+    },
+    reset() {
+      forgetQuestion();
+      env.clearTimeout(check);
+      check = at = top = undefined;
+    },
+  };
 }

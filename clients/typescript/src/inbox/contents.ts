@@ -1,14 +1,18 @@
-import type { Inbox, InboxState, View } from "../client/index.js";
-import { h, setAttribute } from "../ui/dom.js";
+import type { Inbox, InboxState, View } from "../client/inbox.js";
+import { h, setAttribute, type Child } from "../ui/dom.js";
 import type { Locale } from "../ui/locale.js";
 import { CHECKS, SPEAKER, SPEAKER_OFF } from "./contents-icons.js";
 import { english } from "./contents-texts.js";
 import css from "./contents.css";
-import { List, type ListVerbs } from "./list.js";
-import { counted, iconButton, label } from "./parts.js";
+import { makeList } from "./list.js";
+import { makeMenu } from "./menu.js";
+import { counted, label, part, tool } from "./parts.js";
+import { snoozeMoments } from "./snooze.js";
 import type { InboxTexts } from "./texts.js";
+import { makeTimes } from "./times.js";
+import { walk } from "./walk.js";
 
-const VIEWS: readonly View[] = ["all", "unread", "archived"];
+const VIEWS: readonly View[] = ["all", "unread", "snoozed", "archived"];
 /** How long something is said, and the clock of “3 minutes ago”. Milliseconds. */
 const TOAST_FOR = 6_000;
 const TICK = 30_000;
@@ -23,143 +27,151 @@ export interface Host {
 export type Trouble = "" | "offline" | "reconnecting" | "refused" | "unauthenticated";
 
 /** What stands in the open panel. A file of its own: a page is quicker without, and few people open it at once. */
-export class Contents {
-  static readonly css = css;
-
+export interface Contents {
   /** Beside the heading. */
   readonly buttons: readonly HTMLElement[];
   /** Below it. */
   readonly parts: readonly HTMLElement[];
-  readonly #list: List;
-  readonly #tabs: Map<View, HTMLButtonElement>;
-  readonly #tabCount = h("span", { class: "count", hidden: true });
-  readonly #markAll: HTMLButtonElement;
-  readonly #mute: HTMLButtonElement;
-  readonly #trouble = h("div", { class: "trouble", part: "offline", role: "status", hidden: true });
-  readonly #toast = h("div", { class: "toast", part: "toast", role: "status" });
-  readonly #clock = setInterval(() => this.tick(), TICK);
-  #toastTimer: unknown;
-
-  constructor(
-    private readonly locale: Locale<InboxTexts>,
-    private readonly host: Host,
-    private readonly inbox: Inbox | undefined,
-  ) {
-    locale.complete(english);
-    const text = locale.text.bind(locale);
-    this.#markAll = iconButton("mark-all-read", text("markAllRead"), CHECKS, () => void inbox?.markAllRead());
-    this.#mute = iconButton("mute", text("mute"), SPEAKER, host.toggleMute);
-    this.#tabs = new Map(VIEWS.map((view) => [view, this.#tab(view)]));
-    this.#list = new List(locale, this.#verbs());
-    const tabs = { class: "tabs", part: "tabs", role: "tablist", "aria-label": text("title"), onkeydown: this.#onTabKey };
-    this.buttons = [this.#markAll, this.#mute];
-    this.parts = [h("div", tabs, ...this.#tabs.values()), this.#trouble, this.#list.element, this.#toast];
-    this.#select("all");
-  }
-
-  end(): void {
-    clearInterval(this.#clock);
-    clearTimeout(this.#toastTimer as number);
-    this.#list.end();
-  }
-
-  show(state: InboxState): void {
-    const { unread = 0, view } = state;
-    this.#tabCount.textContent = counted(unread, this.locale);
-    this.#tabCount.hidden = !unread;
-    this.#markAll.disabled = !unread;
-    this.#select(view);
-    this.#list.update(state);
-  }
-
-  showMuted(muted: boolean): void {
-    label(this.#mute, this.locale.text(muted ? "unmute" : "mute"), muted ? SPEAKER_OFF : SPEAKER);
-  }
-
+  end(): void;
+  show(state: InboxState): void;
+  showMuted(muted: boolean): void;
   /** Say what is wrong with the connection; nothing if all is well. */
-  showTrouble(trouble: Trouble): void {
-    this.#trouble.hidden = !trouble;
-    if (!trouble) return this.#trouble.replaceChildren();
-    const isFinal = trouble === "refused" || trouble === "unauthenticated";
-    const sign = h("span", { class: isFinal ? "pulse still" : "pulse", "aria-hidden": "true" });
-    const again = h("button", { class: "link", type: "button", onclick: () => this.inbox?.client.start() }, this.locale.text("retry"));
-    this.#trouble.replaceChildren(sign, h("span", { class: "grow" }, this.locale.text(trouble)), isFinal ? again : "");
-  }
-
+  showTrouble(trouble: Trouble): void;
   /** Say something for a moment. */
-  say(words: string, ...more: Node[]): void {
-    clearTimeout(this.#toastTimer as number);
-    this.#toast.replaceChildren(h("div", { class: "toasted" }, h("span", { class: "grow" }, words), ...more));
-    this.#toastTimer = setTimeout(() => this.hush(), TOAST_FOR);
-  }
-
+  say(words: string): void;
   /** Say no longer what was said for a moment. */
-  hush(): void {
-    clearTimeout(this.#toastTimer as number);
-    this.#toast.replaceChildren();
-  }
+  hush(): void;
+  /** Say anew how long ago everything was. */
+  tick(): void;
+  /** Put the focus on a message, if they are there. */
+  focus(): void;
+}
 
-  tick(): void {
-    this.#list.tick();
-  }
+export { css };
 
-  focus(): void {
-    this.#list.focus();
-  }
+export function makeContents(locale: Locale<InboxTexts>, host: Host, inbox: Inbox | undefined): Contents {
+  locale.complete(english);
+  const text = locale.text.bind(locale);
+  const times = makeTimes(locale.tag);
+  const menu = makeMenu();
+  let toastTimer: unknown;
 
-  #verbs(): ListVerbs {
-    const { host, inbox } = this;
-    return {
-      loadMore: () => inbox?.loadMore(),
-      retry: () => (inbox?.state.messages.length ? inbox.loadMore() : inbox?.reload()),
-      open: (message) => {
-        void inbox?.setRead(message);
-        return host.tell("notification-open", message);
-      },
-      act: (message, action) => {
-        void inbox?.setRead(message);
-        return host.tell("notification-action", { message, action });
-      },
-      setRead: (message, read) => void inbox?.setRead(message, read),
-      setArchived: (message, archived) => {
-        void inbox?.setArchived(message, archived);
-        if (archived) this.#offerUndo(this.locale.text("archivedNow"), () => void inbox?.setArchived(message, false));
-      },
-    };
-  }
+  const link = (name: keyof InboxTexts, onclick: () => void): HTMLElement => h("button", { class: "link", onclick }, text(name));
 
-  #offerUndo(words: string, undo: () => void): void {
+  const toast = part("div", "toast", { role: "status" });
+
+  const hush = (): void => {
+    clearTimeout(toastTimer as number);
+    const hadFocus = toast.matches(":focus-within");
+    toast.replaceChildren();
+    if (hadFocus) list.focus();
+  };
+
+  const say = (words: string, ...more: Child[]): void => {
+    hush();
+    toast.append(h("div", { class: "toasted" }, h("span", { class: "grow" }, words), ...more));
+    toastTimer = setTimeout(hush, TOAST_FOR);
+  };
+
+  const offerUndo = (words: string, undo: () => unknown): void => {
     const onclick = (): void => {
       undo();
-      this.hush();
-      this.focus();
+      hush();
     };
-    this.say(words, h("button", { class: "link", type: "button", onclick }, this.locale.text("undo")));
-  }
+    say(words, link("undo", onclick));
+  };
 
-  #tab(view: View): HTMLButtonElement {
-    const attributes = { class: "tab", part: "tab", role: "tab", type: "button", id: `view-${view}`, "aria-controls": "messages" };
+  const list = makeList(locale, times, {
+    loadMore: () => inbox?.loadMore(),
+    retry: () => (inbox?.state.messages.length ? inbox.loadMore() : inbox?.reload()),
+    open: (message) => {
+      void inbox?.setRead(message);
+      return host.tell("notification-open", message);
+    },
+    act: (message, action) => {
+      void inbox?.setRead(message);
+      return host.tell("notification-action", { message, action });
+    },
+    toggleRead: (message) => void inbox?.setRead(message, !message.read_at),
+    toggleArchived: (message) => {
+      if (message.archived_at) return void inbox?.setArchived(message, false);
+      if (message.snoozed_until) return void inbox?.snooze(message, null);
+      void inbox?.setArchived(message);
+      offerUndo(text("archivedNow"), () => inbox?.setArchived(message, false));
+    },
+    snooze: (message, button) => {
+      const { snoozed_until } = message;
+      const choices = snoozeMoments().map(([name, moment]) => ({
+        label: name === "later" ? text("laterToday") : times.next(name),
+        detail: times.soon(moment),
+        act: () => {
+          void inbox?.snooze(message, moment);
+          const undo = (): unknown => inbox?.snooze(message, snoozed_until ? new Date(snoozed_until) : null);
+          offerUndo(`${text("snoozedUntil")} ${times.soon(moment)}`, undo);
+        },
+      }));
+      menu.open(button, choices);
+    },
+    delete: (message, button) =>
+      menu.open(button, [{ label: text("reallyDelete"), isFinal: true, act: () => void inbox?.delete(message) }]),
+  });
+  list.element.addEventListener("scroll", () => menu.element.hidePopover());
+
+  const trouble = part("div", "offline", { role: "status", hidden: true });
+  const tabCount = h("span", { class: "count" });
+  const tabs = VIEWS.map((view) => {
     const onclick = (): void => {
-      this.inbox?.show(view);
-      this.#list.restart();
+      inbox?.show(view);
+      list.restart();
     };
-    return h("button", { ...attributes, onclick }, this.locale.text(view), view === "unread" && this.#tabCount);
-  }
+    const attributes = { role: "tab", id: `view-${view}`, "aria-controls": "messages", onclick };
+    return part("button", "tab", attributes, text(view), view === "unread" && tabCount);
+  });
+  const onTabKey = (event: KeyboardEvent): void => {
+    if (event.key === "ArrowDown") list.focus();
+    const isRtl = getComputedStyle(list.element).direction === "rtl";
+    walk(event, tabs, isRtl ? ["ArrowRight", "ArrowLeft"] : ["ArrowLeft", "ArrowRight"]);
+  };
 
-  #select(view: View): void {
-    for (const [name, tab] of this.#tabs) {
-      setAttribute(tab, "aria-selected", String(name === view));
-      tab.tabIndex = name === view ? 0 : -1;
-    }
-  }
+  const markAll = tool("mark-all-read", text("markAllRead"), CHECKS, () => void inbox?.markAllRead());
+  const mute = tool("mute", text("mute"), SPEAKER, host.toggleMute);
+  const tablist = part("div", "tabs", { role: "tablist", "aria-label": text("title"), onkeydown: onTabKey }, ...tabs);
+  const clock = setInterval(list.tick, TICK);
 
-  readonly #onTabKey = (event: KeyboardEvent): void => {
-    const tabs = [...this.#tabs.values()];
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    const index = tabs.indexOf(event.target as HTMLButtonElement);
-    if (event.key === "ArrowDown") this.focus();
-    else if (step && index >= 0) tabs[(index + step + tabs.length) % tabs.length]?.focus();
-    else return;
-    event.preventDefault();
+  return {
+    buttons: [markAll, mute],
+    parts: [tablist, trouble, list.element, toast, menu.element],
+    end() {
+      clearInterval(clock);
+      clearTimeout(toastTimer as number);
+      list.end();
+    },
+    show(state) {
+      const { unread = 0, view } = state;
+      tabCount.textContent = counted(unread, locale);
+      tabCount.hidden = !unread;
+      markAll.disabled = !unread;
+      tabs.forEach((tab, index) => {
+        setAttribute(tab, "aria-selected", `${VIEWS[index] === view}`);
+        tab.tabIndex = VIEWS[index] === view ? 0 : -1;
+      });
+      list.update(state);
+    },
+    showMuted(muted) {
+      label(mute, text(muted ? "unmute" : "mute"), muted ? SPEAKER_OFF : SPEAKER);
+    },
+    showTrouble(name) {
+      trouble.hidden = !name;
+      const isFinal = name === "refused" || name === "unauthenticated";
+      trouble.replaceChildren(
+        h("i", { class: isFinal ? "pulse still" : "pulse" }),
+        h("span", { class: "grow" }, name && text(name)),
+        isFinal ? link("retry", () => inbox?.client.start()) : "",
+      );
+    },
+    say,
+    hush,
+    tick: list.tick,
+    focus: list.focus,
   };
 }

@@ -6,10 +6,9 @@ import { applyStyles, theme } from "../ui/dom.js";
 import { later, whenIdle } from "../ui/later.js";
 import { Locale } from "../ui/locale.js";
 import css from "./inbox.css";
-import { Popover } from "./panel.js";
-import { Sounds, listenForGesture, onMuteElsewhere, storeMute, storedMute } from "./sound.js";
-import { languagesFor, type InboxTexts } from "./texts.js";
-import { InboxView } from "./view.js";
+import { listenForGesture, makePlayer, onMuteElsewhere, storeMute, storedMute } from "./sound.js";
+import { textsFor, type InboxTexts } from "./texts.js";
+import { makeView, type InboxView } from "./view.js";
 
 const contentsModule = later(() => import("./contents.js"));
 
@@ -30,8 +29,6 @@ export class NotificationInbox extends Base {
   #texts: Partial<InboxTexts> = {};
   #inbox: Inbox | undefined;
   #view: InboxView | undefined;
-  #popover: Popover | undefined;
-  #sounds: Sounds | undefined;
   #muted: boolean | undefined;
   #hasAllStyles = false;
   /** Grows whenever we begin anew, so that what was on its way before is recognised. */
@@ -44,15 +41,14 @@ export class NotificationInbox extends Base {
     applyStyles(this.attachShadow({ mode: "open" }), theme, css);
   }
 
-  /** A client of the page's own; the inbox then neither makes, starts nor stops one. */
+  /** A client of the page's own; the inbox then neither makes nor stops one. */
   get client(): NotificationClient | undefined {
     return this.#client;
   }
   set client(client: NotificationClient | undefined) {
-    if (this.#ownsClient) this.#client?.stop();
+    this.#letGo();
     this.#client = client;
-    this.#ownsClient = false;
-    this.#restart();
+    void this.#restart();
   }
 
   /** A bearer token, or a function that gives one. */
@@ -61,8 +57,8 @@ export class NotificationInbox extends Base {
   }
   set token(token: TokenSource | undefined) {
     this.#token = token;
-    if (this.#ownsClient && this.#client && token) void this.#client.setToken(token);
-    else this.#restart();
+    if (this.#ownsClient && token) void this.#client?.setToken(token);
+    else void this.#restart();
   }
 
   /** Texts of the page's own, in the place of ours. */
@@ -71,7 +67,7 @@ export class NotificationInbox extends Base {
   }
   set texts(texts: Partial<InboxTexts>) {
     this.#texts = texts;
-    this.#restart();
+    void this.#restart();
   }
 
   /** Whether sounds are off. What the person has chosen is kept; before that the attribute decides. */
@@ -94,82 +90,77 @@ export class NotificationInbox extends Base {
   connectedCallback(): void {
     for (const name of ["client", "token", "texts", "muted", "open"] as const) this.#upgrade(name);
     listenForGesture();
-    this.#restart();
+    void this.#restart();
   }
 
   disconnectedCallback(): void {
     queueMicrotask(() => {
       if (this.isConnected) return; // it was only moved
       this.#end();
-      if (this.#ownsClient) {
-        this.#client?.stop();
-        this.#client = undefined;
-      }
+      this.#letGo();
     });
   }
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (before === now) return;
     if (name === "token") this.token = now ?? undefined;
-    else if (name === "open") this.#showOpen(now !== null);
+    else if (name === "open") this.#showOpen();
     else if (name === "muted") this.#view?.showMuted(this.muted);
     else {
-      if (name === "base-url" && this.#ownsClient) this.client = undefined;
-      this.#restart();
+      if (name === "base-url") this.#letGo();
+      void this.#restart();
     }
   }
 
   /** A property that was set before the element was defined hides our accessors: set it again through them. */
   #upgrade(name: "client" | "token" | "texts" | "muted" | "open"): void {
-    if (!Object.prototype.hasOwnProperty.call(this, name)) return;
+    if (!Object.hasOwn(this, name)) return;
     const value = this[name];
     delete (this as Partial<this>)[name];
     Object.assign(this, { [name]: value });
+  }
+
+  /** Stop the client, if it is ours. */
+  #letGo(): void {
+    if (!this.#ownsClient) return;
+    this.#client?.stop();
+    this.#client = undefined;
+    this.#ownsClient = false;
   }
 
   #end(): void {
     this.#run++;
     for (const end of this.#ends.splice(0)) end();
     this.#endPatience();
-    this.#popover?.close();
     this.#inbox?.end();
     this.#view?.end();
-    this.#inbox = this.#view = this.#popover = undefined;
+    this.#inbox = this.#view = undefined;
   }
 
   /** Build everything anew: another client, another language. Nothing is shown in a language that is not wanted. */
-  #restart(): void {
-    if (!this.isConnected || !this.shadowRoot) return;
+  async #restart(): Promise<void> {
+    if (!this.isConnected) return;
     this.#end();
     const run = this.#run;
     const client = this.#clientInUse();
-    const tag = this.#language();
-    const build = (languages: Awaited<ReturnType<typeof languagesFor>>): void => {
-      if (run === this.#run) this.#build(client, new Locale<InboxTexts>(tag, languages, this.#texts));
-    };
-    const languages = languagesFor(tag);
-    if (languages instanceof Promise) void languages.then(build);
-    else build(languages);
+    const nearest = this.closest<HTMLElement>("[lang]") ?? document.documentElement;
+    const tag = this.lang || nearest.lang || navigator.language;
+    const texts = await textsFor(tag);
+    if (run === this.#run) this.#build(client, new Locale<InboxTexts>(tag, { ...texts, ...this.#texts }));
   }
 
   #build(client: NotificationClient | undefined, locale: Locale<InboxTexts>): void {
     const inbox = client && new Inbox(client, { pageSize: Number(this.getAttribute("page-size")) || 20 });
-    const view = new InboxView(locale, {
-      toggle: () => (this.open = !this.open),
-      close: () => (this.open = false),
-      loadContents: () => void this.#fill(view, locale, inbox),
-    });
+    const fill = (): void => void this.#fill(view, locale, inbox);
+    const view = makeView(locale, { setOpen: (open) => (this.open = open), loadContents: fill });
     this.#view = view;
     this.#inbox = inbox;
     this.shadowRoot?.append(view.element);
-    this.#popover = new Popover(view.panel, view.bell, (byKeyboard) => {
-      this.open = false;
-      if (byKeyboard) view.bell.focus();
-    });
     view.showMuted(this.muted);
+    this.#ends.push(onMuteElsewhere(() => ((this.#muted = undefined), view.showMuted(this.muted))));
     if (client && inbox) this.#follow(client, inbox, view);
-    if (this.open) this.#showOpen(true);
-    else whenIdle(() => void this.#fill(view, locale, inbox));
+    this.#showOpen();
+    if (!this.open) whenIdle(fill);
   }
 
   /** Fill the panel, or say in it that this did not work. */
@@ -177,14 +168,19 @@ export class NotificationInbox extends Base {
     const loaded = await contentsModule().catch(() => undefined);
     if (view !== this.#view || view.isFilled || !this.shadowRoot) return;
     if (!loaded) return view.showPending("error");
-    if (!this.#hasAllStyles) applyStyles(this.shadowRoot, loaded.Contents.css);
+    if (!this.#hasAllStyles) applyStyles(this.shadowRoot, loaded.css);
     this.#hasAllStyles = true;
     const host = { toggleMute: () => (this.muted = !this.muted), tell: this.#tell.bind(this) };
-    view.fill(new loaded.Contents(locale, host, inbox));
+    view.fill(loaded.makeContents(locale, host, inbox));
+  }
+
+  #showOpen(): void {
+    if (this.open) this.#inbox?.open();
+    this.#view?.showOpen(this.open);
   }
 
   #follow(client: NotificationClient, inbox: Inbox, view: InboxView): void {
-    this.#sounds = new Sounds((name) => client.sound(name));
+    const play = makePlayer((name) => client.sound(name));
     let isDrawing = false;
     const draw = (): void => {
       if (isDrawing) return;
@@ -194,14 +190,13 @@ export class NotificationInbox extends Base {
         if (this.#inbox === inbox) view.show(inbox.state);
       });
     };
-    this.#ends = [
-      onMuteElsewhere(() => ((this.#muted = undefined), view.showMuted(this.muted))),
+    this.#ends.push(
       inbox.on("change", draw),
       inbox.on("failed", () => view.say("notSaved")),
       client.on("status", (event) => this.#statusIs(event)),
       client.on("unread", (unread) => this.#tell("notification-unread", { unread })),
-      client.on("message", (message) => this.#arrived(message)),
-    ];
+      client.on("message", (message) => this.#arrived(message, play)),
+    );
     view.show(inbox.state);
     client.start();
     this.#statusIs({ status: client.status, reason: "" });
@@ -216,26 +211,6 @@ export class NotificationInbox extends Base {
     }));
   }
 
-  #language(): string {
-    const nearest = this.closest<HTMLElement>("[lang]") ?? document.documentElement;
-    return this.lang || nearest.lang || navigator.language || "en";
-  }
-
-  #showOpen(open: boolean): void {
-    const [view, popover] = [this.#view, this.#popover];
-    if (!view || !popover || open === popover.isOpen) return;
-    view.showOpen(open);
-    if (open) {
-      this.#inbox?.open();
-      popover.open();
-      view.focus();
-    } else {
-      const hadFocus = this.shadowRoot?.activeElement;
-      popover.close();
-      if (hadFocus) view.bell.focus({ preventScroll: true });
-    }
-  }
-
   /** Say what is wrong with the connection, once it has been wrong for a while. */
   #statusIs(event: StatusEvent): void {
     this.#tell("notification-status", event);
@@ -246,7 +221,7 @@ export class NotificationInbox extends Base {
       return;
     }
     this.#endPatience();
-    view?.showTrouble(status === "refused" || status === "unauthenticated" ? status : "");
+    view?.showTrouble(status === "unauthenticated" || status === "refused" ? status : "");
   }
 
   #endPatience(): void {
@@ -254,14 +229,13 @@ export class NotificationInbox extends Base {
     this.#patience = undefined;
   }
 
-  #arrived(message: MessageFrame): void {
+  #arrived(message: MessageFrame, play: ReturnType<typeof makePlayer>): void {
     this.#tell("notification-message", message);
     if (message.replay || message.read_at) return;
     this.#view?.announce(message);
     if (this.muted) return;
-    void this.#sounds?.play(message.id, message.sound).then((played) => {
-      if (played) this.#tell("notification-sound", { id: message.id, sound: message.sound });
-    });
+    const { id, sound } = message;
+    void play(id, sound).then((played) => played && this.#tell("notification-sound", { id, sound }));
   }
 
   /** Dispatch an event. False if somebody has prevented what would follow. */

@@ -1,9 +1,9 @@
-import type { Action, Message } from "../client/index.js";
-import { h, icon, safeImage, safeLink } from "../ui/dom.js";
+import type { Action, Message } from "../client/types.js";
+import { h, icon, safeLink, setAttribute, WEB } from "../ui/dom.js";
 import type { Locale } from "../ui/locale.js";
-import { ALERT, ARCHIVE, ARROW_UP, CHECK, DOT, INBOX } from "./contents-icons.js";
+import { ALERT, ARCHIVE, ARROW_UP, BIN, CHECK, CLOCK, DOT, INBOX } from "./contents-icons.js";
 import { BELL } from "./icons.js";
-import { label } from "./parts.js";
+import { label, part, tool } from "./parts.js";
 import type { InboxTexts } from "./texts.js";
 import type { Times } from "./times.js";
 
@@ -13,8 +13,12 @@ export interface ItemVerbs {
   open(message: Message): boolean;
   /** Somebody pressed one of its buttons. False: its link shall not be followed. */
   act(message: Message, action: Action): boolean;
-  setRead(message: Message, read: boolean): void;
-  setArchived(message: Message, archived: boolean): void;
+  toggleRead(message: Message): void;
+  toggleArchived(message: Message): void;
+  /** Ask until when, at a button. */
+  snooze(message: Message, button: HTMLElement): void;
+  /** Ask whether, at a button. */
+  delete(message: Message, button: HTMLElement): void;
 }
 
 /** One message in the list. */
@@ -32,79 +36,83 @@ const MARKS: Record<string, string> = { high: ARROW_UP, urgent: ALERT };
 
 export function makeItem(message: Message, locale: Locale<InboxTexts>, times: Times, verbs: ItemVerbs): Item {
   let shown = message;
+  const { id, title, body, category, priority, actions } = message;
   const text = locale.text.bind(locale);
   const created = new Date(message.created_at);
-  const time = h("time", { class: "time", part: "item-time", datetime: message.created_at, title: times.moment(created) });
-  const toggleRead = tool("item-read", () => verbs.setRead(shown, !shown.read_at));
-  const toggleArchived = tool("item-archive", () => verbs.setArchived(shown, !shown.archived_at));
-  const [titleId, bodyId] = [`title-${message.id}`, `body-${message.id}`];
-  const isMarked = message.priority === "high" || message.priority === "urgent";
   const link = safeLink(message.action?.url);
-  const title = message.title || message.body;
+  const mark = MARKS[priority];
+  const open = (event: Event): void => {
+    if (!verbs.open(shown)) event.preventDefault();
+  };
+  const time = part("time", "item-time", { datetime: message.created_at, title: times.full(created) });
+  const until = h("span");
+  const read = tool("item-read", "", DOT, () => verbs.toggleRead(shown));
+  const archive = tool("item-archive", "", DOT, () => verbs.toggleArchived(shown));
+  const snooze = tool("item-snooze", text("snooze"), CLOCK, () => verbs.snooze(shown, snooze));
+  const remove = tool("item-delete", text("delete"), BIN, () => verbs.delete(shown, remove));
+  for (const button of [snooze, remove]) Object.assign(button, { ariaHasPopup: "menu", ariaExpanded: "false" });
 
-  const element = h(
+  const element = part(
     "article",
-    { class: "item", part: "item", tabindex: -1, "aria-labelledby": titleId, "aria-describedby": bodyId },
-    picture(message),
+    "item",
+    {
+      tabindex: -1,
+      "aria-labelledby": `title-${id}`,
+      "aria-describedby": `body-${id}`,
+      "data-id": id,
+      "data-priority": priority,
+      onclick: (event: Event) => (event.target as Element).closest("a, button") ?? verbs.open(shown),
+    },
+    picture(message, mark),
     h(
       "div",
       { class: "words" },
       h(
         "div",
         { class: "head" },
-        h("h3", { class: "title", part: "item-title", id: titleId }, link ? cover(link, title) : title),
+        part(
+          "h3",
+          "item-title",
+          { id: `title-${id}` },
+          link ? h("a", { class: "cover", href: link, tabindex: -1, onclick: open }, title || body) : title || body,
+        ),
         time,
         h("span", { class: "dot", role: "img", "aria-label": text("isUnread") }),
       ),
-      h("p", { class: "body", part: "item-body", id: bodyId, hidden: !message.title || !message.body }, message.body),
+      part("p", "item-body", { id: `body-${id}`, hidden: !title || !body }, body),
       h(
         "div",
-        { class: "meta", hidden: !isMarked && !message.category },
-        isMarked && h("span", { class: "priority", part: "item-priority" }, text(message.priority as "high" | "urgent")),
-        message.category && h("span", { class: "category", part: "item-category" }, message.category),
+        { class: "meta" },
+        mark && part("span", "item-priority", {}, text(priority as "high" | "urgent")),
+        category && part("span", "item-category", {}, category),
+        until,
       ),
-      h("div", { class: "actions", hidden: !message.actions.length }, ...message.actions.map(button)),
+      h("div", { class: "actions" }, ...actions.map(button)),
     ),
-    h("div", { class: "tools", part: "item-tools" }, toggleRead, toggleArchived),
+    part("div", "item-tools", {}, read, archive, snooze, remove),
   );
-  element.dataset["id"] = message.id;
-  element.dataset["priority"] = message.priority;
-  element.addEventListener("click", (event) => {
-    if (!(event.target as Element).closest("a, button")) verbs.open(shown);
-  });
-
-  function cover(href: string, words: string): HTMLElement {
-    const onclick = (event: Event): void => {
-      if (!verbs.open(shown)) event.preventDefault();
-    };
-    return h("a", { class: "cover", href, tabindex: -1, onclick }, words);
-  }
 
   function button(action: Action): HTMLElement | undefined {
     const href = safeLink(action.url);
-    const label = action.label || text("open");
+    if (!href && !action.callback) return undefined;
     const onclick = (event: Event): void => {
       if (!verbs.act(shown, action)) event.preventDefault();
     };
-    if (href) return h("a", { class: "action", part: "action", href, onclick }, label);
-    return action.callback ? h("button", { class: "action", part: "action", type: "button", onclick }, label) : undefined;
+    return part(href ? "a" : "button", "action", { href, onclick }, action.label || text("open"));
   }
 
   function show(): void {
-    element.toggleAttribute("data-unread", !shown.read_at);
-    const [readLabel, archiveLabel] = [
-      text(shown.read_at ? "markUnread" : "markRead"),
-      text(shown.archived_at ? "unarchive" : "archive"),
-    ];
-    label(toggleRead, readLabel, shown.read_at ? DOT : CHECK);
-    label(toggleArchived, archiveLabel, shown.archived_at ? INBOX : ARCHIVE);
+    const { read_at, archived_at, snoozed_until } = shown;
+    setAttribute(element, "data-unread", !read_at);
+    label(read, text(read_at ? "markUnread" : "markRead"), read_at ? DOT : CHECK);
+    label(archive, text(archived_at || snoozed_until ? "unarchive" : "archive"), archived_at || snoozed_until ? INBOX : ARCHIVE);
+    until.textContent = snoozed_until && `${text("snoozedUntil")} ${times.soon(new Date(snoozed_until))}`;
   }
 
   const item: Item = {
     element,
     update(next) {
-      if (next === shown) return true;
-      if (contentOf(next) !== contentOf(shown)) return false;
+      if (next !== shown && contentOf(next) !== contentOf(shown)) return false;
       shown = next;
       show();
       return true;
@@ -113,28 +121,23 @@ export function makeItem(message: Message, locale: Locale<InboxTexts>, times: Ti
       time.textContent = times.ago(created);
     },
     setCurrent(isCurrent) {
-      element.tabIndex = isCurrent ? 0 : -1;
-      for (const each of element.querySelectorAll<HTMLElement>("button, .action")) each.tabIndex = isCurrent ? 0 : -1;
+      for (const each of [element, ...element.querySelectorAll<HTMLElement>("button, .action")]) each.tabIndex = isCurrent ? 0 : -1;
     },
   };
   show();
   item.tick();
+  item.setCurrent(false);
   return item;
 }
 
 /** The message's picture, or a sign of its priority. */
-function picture(message: Message): HTMLElement {
-  const mark = h("div", { class: "mark", part: "item-mark" }, icon(MARKS[message.priority] ?? BELL));
-  const src = safeImage(message.image);
+function picture({ image }: Message, path = BELL): HTMLElement {
+  const mark = part("div", "item-mark", {}, icon(path));
+  const src = safeLink(image, WEB);
   if (!src) return mark;
-  const attributes = { class: "mark", part: "item-image", alt: "", loading: "lazy", referrerpolicy: "no-referrer" };
-  const image = h("img", { ...attributes, src });
-  image.addEventListener("error", () => image.replaceWith(mark));
-  return image;
-}
-
-function tool(part: string, onclick: () => void): HTMLButtonElement {
-  return h("button", { class: "tool", part, type: "button", onclick });
+  const onerror = (): void => shown.replaceWith(mark);
+  const shown = part("img", "item-mark item-image", { src, alt: "", loading: "lazy", referrerpolicy: "no-referrer", onerror });
+  return shown;
 }
 
 /** What an item is built of; all else it can change in place. */

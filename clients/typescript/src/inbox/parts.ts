@@ -1,20 +1,28 @@
-import { h, icon, setAttribute } from "../ui/dom.js";
+import { h, icon, setAttribute, type Child } from "../ui/dom.js";
 import type { Locale } from "../ui/locale.js";
 import { CLOUD_OFF } from "./icons.js";
 import type { InboxTexts } from "./texts.js";
 
 const MOST_COUNTED = 99;
-const SKELETONS = 4;
 
 /** A number as it stands in a badge. */
 export function counted(count: number, locale: Locale<InboxTexts>): string {
   return count > MOST_COUNTED ? `${locale.number(MOST_COUNTED)}+` : locale.number(count);
 }
 
-/** A button of the panel's heading. */
-export function iconButton(part: string, name: string, path: string, onclick: () => void): HTMLButtonElement {
-  const button = h("button", { class: "round", part, type: "button", onclick });
-  button.dataset["verb"] = part;
+/** An element that pages may style: what `::part()` calls it is its class, too. */
+export function part<Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag,
+  names: string,
+  attributes: Parameters<typeof h>[1] = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[Tag] {
+  return h(tag, { class: names, part: names, ...attributes }, ...children);
+}
+
+/** A button of one icon. */
+export function tool(names: string, name: string, path: string, onclick: () => void): HTMLButtonElement {
+  const button = part("button", `tool ${names}`, { onclick });
   label(button, name, path);
   return button;
 }
@@ -27,24 +35,32 @@ export function label(button: HTMLElement, name: string, path: string): void {
   button.replaceChildren(icon(path));
 }
 
+/** A notice in the middle of where messages would be. */
+export function sign(names: string, path: string, title: string, hint: string, ...more: Child[]): HTMLElement {
+  return part(
+    "div",
+    `state ${names}`,
+    { role: names === "error" && "alert" },
+    h("div", { class: "sign" }, icon(path)),
+    h("b", {}, title),
+    h("p", {}, hint),
+    ...more,
+  );
+}
+
+const SKELETONS = 4;
+
 /** What stands where messages will be. */
 export function loadingNotice(locale: Locale<InboxTexts>): HTMLElement[] {
-  const row = (): HTMLElement => h("div", { class: "skeleton", part: "skeleton" }, h("i"), h("b"), h("u"));
-  return [h("p", { class: "only-heard", role: "status" }, locale.text("loading")), ...Array.from({ length: SKELETONS }, row)];
+  const skeleton = (): HTMLElement => part("div", "skeleton", {}, h("i"), h("b"), h("u"));
+  return [h("p", { class: "only-heard", role: "status" }, locale.text("loading")), ...Array.from({ length: SKELETONS }, skeleton)];
 }
 
 /** What stands where messages would be. */
 export function errorNotice(locale: Locale<InboxTexts>, retry: () => void): HTMLElement {
-  return h(
-    "div",
-    { class: "state", part: "error", role: "alert" },
-    h("div", { class: "sign" }, icon(CLOUD_OFF)),
-    h("p", { class: "state-title" }, locale.text("error")),
-    h("p", { class: "state-hint" }, locale.text("errorHint")),
-    retryButton(locale, retry),
-  );
+  return sign("error", CLOUD_OFF, locale.text("error"), locale.text("errorHint"), retryButton(locale, retry));
 }
 
 export function retryButton(locale: Locale<InboxTexts>, retry: () => void): HTMLButtonElement {
-  return h("button", { class: "action", part: "retry", type: "button", onclick: retry }, locale.text("retry"));
+  return part("button", "action retry", { onclick: retry }, locale.text("retry"));
 }

@@ -2,12 +2,10 @@
 let context: AudioContext | undefined;
 const GESTURES = ["pointerdown", "keydown", "touchend"];
 
-function unlock(): void {
-  if (typeof AudioContext === "undefined") return;
+async function unlock(): Promise<void> {
   context ??= new AudioContext();
-  void context.resume().then(() => {
-    for (const gesture of GESTURES) removeEventListener(gesture, unlock, true);
-  });
+  await context.resume();
+  for (const gesture of GESTURES) removeEventListener(gesture, unlock, true);
 }
 
 /** Begin to wait for the first gesture. */
@@ -16,98 +14,87 @@ export function listenForGesture(): void {
 }
 
 const KEY = "notification-inbox.muted";
-const SILENT = new Set(["none", "silent"]);
 
-/** Whether the person has switched sounds off, in any tab; `undefined` if they never chose. */
+/** Whether the person has switched sounds off, in any tab; undefined if they never chose, or storage is forbidden. */
 export function storedMute(): boolean | undefined {
   try {
     const stored = localStorage.getItem(KEY);
     return stored === null ? undefined : stored === "1";
   } catch {
-    return undefined; // storage is forbidden here
+    return undefined;
   }
 }
 
+/** Keep what the person has chosen; where storage is forbidden it holds until the page is left. */
 export function storeMute(muted: boolean): void {
   try {
     localStorage.setItem(KEY, muted ? "1" : "0");
-  } catch {
-    // then it holds until the page is left
-  }
+  } catch {}
 }
 
 /** Call `work` when another tab mutes or unmutes. */
 export function onMuteElsewhere(work: () => void): () => void {
-  const heard = (event: StorageEvent): void => {
-    if (event.key === KEY) work();
+  const heard = ({ key }: StorageEvent): void => {
+    if (key === KEY) work();
   };
   addEventListener("storage", heard);
   return () => removeEventListener("storage", heard);
 }
 
-/** Plays the sounds of messages: the tenant's by name, else a soft one of two tones that needs no file. */
-export class Sounds {
-  readonly #buffers = new Map<string, Promise<AudioBuffer | undefined>>();
+/**
+ * What plays the sounds of messages: the tenant's by name, else a soft one of two tones that needs no file.
+ *
+ * It plays in one tab alone: the first that can. True if it was this one. `id` names the message; `name` is its
+ * `sound`.
+ */
+export function makePlayer(
+  load: (name: string) => Promise<ArrayBuffer | undefined>,
+): (id: string, name: string | null) => Promise<boolean> {
+  const buffers = new Map<string, Promise<AudioBuffer | undefined>>();
 
-  constructor(private readonly load: (name: string) => Promise<ArrayBuffer | undefined>) {}
+  const bufferOf = (audio: AudioContext, name: string): Promise<AudioBuffer | undefined> => {
+    const known = buffers.get(name);
+    if (known) return known;
+    const decoded = load(name).then((data) => data && audio.decodeAudioData(data));
+    const buffer = decoded.catch(() => void buffers.delete(name)); // perhaps next time
+    buffers.set(name, buffer as typeof decoded);
+    return buffer as typeof decoded;
+  };
 
-  /**
-   * Play the sound of a message, in one tab alone: the first that can. True if it was this one.
-   * `id` names the message; `name` is its `sound`.
-   */
-  async play(id: string, name: string | null): Promise<boolean> {
+  const sound = async (audio: AudioContext, name: string | null): Promise<true> => {
+    const buffer = name && (await bufferOf(audio, name));
+    if (!buffer) return chime(audio);
+    const source = new AudioBufferSourceNode(audio, { buffer });
+    source.connect(audio.destination);
+    source.start();
+    return true;
+  };
+
+  return async (id, name) => {
     const audio = context;
-    if (audio?.state !== "running" || SILENT.has(name ?? "")) return false;
-    if (!navigator.locks) return this.#sound(audio, name);
+    if (audio?.state !== "running" || name === "none" || name === "silent") return false;
+    if (!navigator.locks) return sound(audio, name);
     return new Promise((resolve) => {
-      const lock = `notification-sound ${id}`;
-      void navigator.locks.request(lock, { ifAvailable: true }, async (held) => {
-        resolve(!!held && (await this.#sound(audio, name)));
+      void navigator.locks.request(`notification-sound ${id}`, { ifAvailable: true }, async (held) => {
+        resolve(!!held && (await sound(audio, name)));
         if (held) await new Promise((done) => setTimeout(done, 3_000)); // until every tab has heard of the message
       });
     });
-  }
-
-  async #sound(audio: AudioContext, name: string | null): Promise<boolean> {
-    const buffer = name ? await this.#buffer(audio, name) : undefined;
-    if (!buffer) chime(audio);
-    else {
-      const source = audio.createBufferSource();
-      source.buffer = buffer;
-      source.connect(audio.destination);
-      source.start();
-    }
-    return true;
-  }
-
-  #buffer(audio: AudioContext, name: string): Promise<AudioBuffer | undefined> {
-    let buffer = this.#buffers.get(name);
-    if (!buffer) {
-      buffer = this.load(name)
-        .then((data) => data && audio.decodeAudioData(data))
-        .catch(() => {
-          this.#buffers.delete(name); // perhaps next time
-          return undefined;
-        });
-      this.#buffers.set(name, buffer);
-    }
-    return buffer;
-  }
+  };
 }
 
 /** Two soft bells, a fourth apart: E5 and A5. */
-function chime(audio: AudioContext): void {
+function chime(audio: AudioContext): true {
   [659.25, 880].forEach((frequency, index) => {
     const start = audio.currentTime + index * 0.11;
-    const tone = audio.createOscillator();
-    const volume = audio.createGain();
-    tone.type = "sine";
-    tone.frequency.value = frequency;
-    volume.gain.setValueAtTime(0.0001, start);
+    const tone = new OscillatorNode(audio, { frequency });
+    const volume = new GainNode(audio, { gain: 0 });
+    volume.gain.setValueAtTime(1e-4, start);
     volume.gain.exponentialRampToValueAtTime(0.12, start + 0.015);
-    volume.gain.exponentialRampToValueAtTime(0.0001, start + 0.6);
+    volume.gain.exponentialRampToValueAtTime(1e-4, start + 0.6);
     tone.connect(volume).connect(audio.destination);
     tone.start(start);
     tone.stop(start + 0.65);
   });
+  return true;
 }

@@ -5,7 +5,7 @@ import type { english as englishOfContents } from "./contents-texts.js";
 /** What the inbox says at once. `{count}` becomes the number; texts with one have forms by plural category. */
 const english = {
   title: "Notifications",
-  bell: { one: "Notifications, {count} unread", other: "Notifications, {count} unread" },
+  bell: { other: "Notifications, {count} unread" },
   close: "Close",
   isNew: "New notification",
   loading: "Loading notifications",
@@ -23,18 +23,9 @@ const OTHERS: Record<string, () => Promise<{ texts: InboxTexts }>> = {
   "pt-br": later(() => import("./languages/pt-br.js")),
 };
 
-const loaded: Record<string, Partial<InboxTexts>> & { en: Partial<InboxTexts> } = { en: english };
-
-/** The languages that are there by now, with the one that suits a tag; a promise if it has to be loaded first. */
-export function languagesFor(tag: string): typeof loaded | Promise<typeof loaded> {
-  const name = nearestLanguage(tag, ["en", ...Object.keys(OTHERS)]);
-  const load = OTHERS[name];
-  if (!load || loaded[name]) return loaded;
-  return load().then(
-    ({ texts }) => {
-      loaded[name] = texts;
-      return loaded;
-    },
-    () => loaded, // English is better than nothing; whoever asks again tries again
-  );
+/** The texts of the language that suits a tag best. English is better than nothing, if they can not be loaded. */
+export async function textsFor(tag: string): Promise<Partial<InboxTexts>> {
+  const load = OTHERS[nearestLanguage(tag, ["en", ...Object.keys(OTHERS)]) ?? "en"];
+  const loaded = await load?.().catch(() => undefined);
+  return { ...english, ...loaded?.texts };
 }

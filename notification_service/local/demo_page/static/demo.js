@@ -62,7 +62,8 @@ function seat(person, index, tenantId) {
   const chat = new ChatClient({ api, tenantId });
   $("h2", half).textContent = person.name;
   $("h2", half).id = `person-${index}`;
-  half.setAttribute("aria-labelledby", `person-${index}`);
+  $(".who p", half).id = `role-${index}`;
+  half.setAttribute("aria-labelledby", `person-${index} role-${index}`);
   $(".who p", half).textContent = person.role === "hr" ? "Human resources" : "Applicant";
   $(".avatar", half).textContent = person.name.split(" ").map((word) => word[0]).join("");
   const connection = $(".connection", half);
@@ -102,9 +103,10 @@ async function start() {
   const [sender, receiver] = seats;
   wire(seats);
   say(`${sender.person.name} sends; choose for whom.`);
-  for (const [one, other] of [[sender, receiver], [receiver, sender]]) {
+  const show = async (one, other) => {
     one.window.conversation = await one.chat.direct(other.person.user_id);
-  }
+  };
+  await Promise.all([show(sender, receiver), show(receiver, sender)]);
 }
 
 function wire(seats) {

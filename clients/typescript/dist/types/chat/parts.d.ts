@@ -1,5 +1,5 @@
 import { type ChatClient, type ChatMessage, type Conversation, type Participant } from "../client/index.js";
-import { h, icon, safeLink, setAttribute } from "../ui/dom.js";
+import { arrange, h, icon, safeLink, setAttribute, WEB } from "../ui/dom.js";
 import { ICONS } from "./icons.js";
 import type { ChatLocale } from "./texts.js";
 /** What every part of the component needs. */
@@ -25,10 +25,8 @@ export declare function linked(text: string): (Node | string)[];
 export declare function isEmoji(text: string): boolean;
 /** What to tell people of an error; the service's own words, where it gave some. */
 export declare function reasonOf(error: unknown): string;
-/** Bring the children of an element into line, touching only what differs. */
-export declare function arrange(parent: Element, wanted: readonly Element[]): void;
 /** Set a text if it is another one. */
 export declare function setText(element: Element, text: string): void;
 /** A notice in the middle of an empty pane. */
 export declare function notice(path: string, title: string, hint?: string, action?: HTMLElement): HTMLElement;
-export { h, icon, ICONS, safeLink, setAttribute };
+export { arrange, h, icon, ICONS, safeLink, setAttribute, WEB };

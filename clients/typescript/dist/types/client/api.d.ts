@@ -37,6 +37,8 @@ export declare class ApiError extends Error {
     errors?: Readonly<Record<string, string[]>>, 
     /** Seconds to wait, where the service says so. */
     retryAfter?: number | undefined);
+    /** Whatever was thrown, as such an error. */
+    static from(error: unknown): ApiError;
 }
 export type Query = Record<string, string | number | boolean | undefined>;
 export interface RequestOptions {
@@ -63,6 +65,6 @@ export declare class Api {
     socketUrl(path: string, ticket: string): string;
     /** Send a request and return what it answers. Throws `ApiError`. */
     request<Answer>(method: string, path: string, options?: RequestOptions): Promise<Answer>;
-    /** Send a request and return the response, whose status is below 400. Throws `ApiError`. */
+    /** Send a request and return the response, which is a good one. Throws `ApiError`. */
     send(method: string, path: string, options?: RequestOptions): Promise<Response>;
 }

@@ -1,9 +1,10 @@
 import type { Participant, Presence } from "./chat-types.js";
+import type { Frame } from "./connection.js";
 import type { Environment } from "./environment.js";
 /** Who is in the conversations, how far they have read, how they are, and who types. */
 export declare class People {
     #private;
-    constructor(environment: Environment, onChange: (conversationId: string) => void);
+    constructor(environment: Environment, onChange: (conversationId: string) => void, send: (frame: Frame) => boolean);
     /** Of a conversation. */
     in(id: string): Participant[];
     /** User ids of those who type in a conversation. */
@@ -18,4 +19,10 @@ export declare class People {
     type(id: string, userId: string, seconds: number): void;
     /** The connection is lost: nobody is heard typing any more. */
     nobodyTypes(): void;
+    /** We type: tell it, but not at every key. */
+    tellTyping(id: string): void;
+    /** We type no more, and have sent nothing. */
+    tellStopped(id: string): void;
+    /** We have sent what we typed: whoever gets it sees that. */
+    wrote(id: string): void;
 }

@@ -1,7 +1,7 @@
 import { ApiError, type Api } from "./api.js";
-import { ChatLog } from "./chat-log.js";
+import type { ChatLog } from "./chat-log.js";
 import type { ChatFile, ChatMessage, Conversation, Draft, Outgoing, Participant, Presence } from "./chat-types.js";
-import { type ConnectionStatus } from "./connection.js";
+import type { ConnectionStatus } from "./connection.js";
 import { Emitter } from "./emitter.js";
 export interface ChatEvents {
     /** The connection. */
@@ -22,27 +22,29 @@ export interface ChatClientOptions {
     api: Api;
     /** As in the token. */
     tenantId: string;
+    /** Whether tabs share one socket (true): see `NotificationClientOptions`. */
+    share?: boolean | string;
 }
 /**
- * Chat of one person: a socket that stays, conversations with their history, and an outbox that loses nothing. It knows
- * no page: components draw what it holds, and are told by events when that has changed.
+ * Chat of one person: a socket that stays, which all tabs share, conversations with their history, and an outbox that
+ * loses nothing. It knows no page: components draw what it holds, and are told by events when that has changed.
  */
 export declare class ChatClient extends Emitter<ChatEvents> {
     #private;
     /** Whose chat this is; empty until the first connection. */
     userId: string;
-    /** Newest first. */
-    conversations: readonly Conversation[];
-    hasLoaded: boolean;
     /** What the service said when it ended the connection. */
     reason: string;
     /** Why the conversations can not be loaded just now. */
     failure: ApiError | undefined;
-    constructor({ api, tenantId }: ChatClientOptions);
+    constructor({ api, tenantId, share }: ChatClientOptions);
     get status(): ConnectionStatus;
     start(): void;
-    /** Close the socket. What waits to be sent waits for `start()`. */
+    /** Be live no longer. What waits to be sent waits for `start()`. */
     stop(): void;
+    /** Newest first. */
+    get conversations(): readonly Conversation[];
+    get hasLoaded(): boolean;
     conversation(id: string): Conversation | undefined;
     /** What is known of its messages. `isLoaded` is false before `open`. */
     log(id: string): ChatLog;
@@ -58,7 +60,7 @@ export declare class ChatClient extends Emitter<ChatEvents> {
     open(id: string): Promise<void>;
     /** Load the messages before the oldest one that is there. Throws `ApiError`. */
     loadOlder(id: string): Promise<void>;
-    /** Find or make the direct conversation with somebody, and return its id. Throws `ApiError`. */
+    /** The direct conversation with somebody, made if there is none. Throws `ApiError`. */
     direct(userId: string): Promise<string>;
     /** Send a message. It shows in `outgoing` at once, and arrives once, after a broken connection too. */
     send(id: string, draft: Draft): Outgoing;

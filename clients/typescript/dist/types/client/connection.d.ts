@@ -19,14 +19,8 @@ export interface ConnectionOptions {
     /** `reason` is the service's, where it gave one: a code, a colon, words for people. */
     onStatus(status: ConnectionStatus, reason: string): void;
 }
-/**
- * A socket that stays: it gets a one-time ticket, connects, notices when nothing is heard any more, and connects
- * again, until `stop()`. What frames mean is its user's business; it only answers `ping`.
- */
-export declare class Connection {
-    #private;
-    constructor(options: ConnectionOptions);
-    get status(): ConnectionStatus;
+export interface Connection {
+    readonly status: ConnectionStatus;
     /** Connect, and stay connected. Does nothing while it is at it; begins anew after `refused`. */
     start(): void;
     /** Close, and stay closed. */
@@ -36,3 +30,8 @@ export declare class Connection {
     /** The page may have slept: do not wait any longer, and ask an open socket whether it still lives. */
     wake(): void;
 }
+/**
+ * A socket that stays: it gets a one-time ticket, connects, notices when nothing is heard any more, and connects
+ * again, until `stop()`. What frames mean is its user's business; it only answers `ping`.
+ */
+export declare function makeConnection({ api, path, greeting, onFrame, onStatus }: ConnectionOptions): Connection;

@@ -12,7 +12,6 @@ export interface Environment {
     onWake(work: () => void): () => void;
     /** Call `work` when the page goes away: closed, or into the page cache. */
     onLeave(work: () => void): () => void;
-    isOnline(): boolean;
     /** Web Locks, where there are some. */
     locks: LocksLike | undefined;
     /** A channel to other tabs, where there are such. */

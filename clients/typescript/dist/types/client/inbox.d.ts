@@ -2,7 +2,7 @@ import { ApiError } from "./api.js";
 import type { NotificationClient } from "./notifications.js";
 import type { Message } from "./types.js";
 /** `all` is what is neither archived nor snoozed. */
-export type View = "all" | "unread" | "archived";
+export type View = "all" | "unread" | "snoozed" | "archived";
 export interface InboxState {
     readonly view: View;
     /** Of the view, the newest first, as far as loaded. */
@@ -44,7 +44,8 @@ export declare class Inbox {
     /** Mark a message as read or unread. */
     setRead(message: Message, read?: boolean): Promise<void>;
     setArchived(message: Message, archived?: boolean): Promise<void>;
-    snooze(message: Message, until: Date): Promise<void>;
+    /** Hide a message until then; null brings it back now. */
+    snooze(message: Message, until: Date | null): Promise<void>;
     delete(message: Message): Promise<void>;
     markAllRead(): Promise<void>;
 }

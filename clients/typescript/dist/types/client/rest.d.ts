@@ -2,11 +2,12 @@ import { Api, type ApiOptions } from "./api.js";
 import type { Changed, Message, MessageQuery, Page, Preferences, PreferencesChoice } from "./types.js";
 /** One's own messages and preferences over REST (docs/inbox.md). Everything throws `ApiError`. */
 export declare class NotificationApi {
+    #private;
     /** For whatever has no method of its own. */
     readonly api: Api;
     constructor(options: ApiOptions);
     /** My messages, the newest first. */
-    list(query?: MessageQuery): Promise<Page<Message>>;
+    list({ pageSize, priority, since, before, cursor, signal, ...query }?: MessageQuery): Promise<Page<Message>>;
     get(id: string): Promise<Message>;
     markRead(id: string): Promise<Message>;
     markUnread(id: string): Promise<Message>;

@@ -5,16 +5,10 @@ export interface SharedConnectionOptions extends ConnectionOptions {
     /** The greeting as the service would say it now, for a tab that comes later. */
     greetingForOthers(): Frame | undefined;
 }
-/**
- * One `Connection` for all tabs of a browser: the tab that leads holds it, shows every frame to all, and sends for
- * them. When it goes, the next one connects; what was missed meanwhile is the business of `Stream`.
- */
-export declare class SharedConnection {
-    #private;
-    constructor(options: SharedConnectionOptions);
-    get status(): ConnectionStatus;
+export interface SharedConnection {
+    readonly status: ConnectionStatus;
     /** Whether the socket is this tab's. */
-    get leads(): boolean;
+    readonly leads: boolean;
     /** Connect, and stay connected; tries again if that was given up. */
     start(): void;
     stop(): void;
@@ -23,3 +17,8 @@ export declare class SharedConnection {
     /** Send a frame, or let the tab send it that leads. It may get lost, as on any connection. */
     send(frame: Frame): void;
 }
+/**
+ * One `Connection` for all tabs of a browser: the tab that leads holds it, shows every frame to all, and sends for
+ * them. When it goes, the next one connects; what was missed meanwhile is the business of its user.
+ */
+export declare function shareConnection(options: SharedConnectionOptions): SharedConnection;

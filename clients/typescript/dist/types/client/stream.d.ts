@@ -13,16 +13,15 @@ export interface StreamOptions {
     /** What is known is old: load the list by REST. */
     reload(): void;
 }
+export interface Stream {
+    readonly position: Position | undefined;
+    take(frame: Frame): void;
+    /** Forget everything: another person, or the end. */
+    reset(): void;
+}
 /**
  * Where we stand in the stream, and how we get what we have missed (docs/live.md). Every tab has one, and feeds it
  * every frame of the shared socket, also those that another tab has asked for: a frame counts if its number is ours
  * plus one, so that each tab applies each frame once, whoever asked.
  */
-export declare class Stream {
-    #private;
-    constructor(options: StreamOptions);
-    get position(): Position | undefined;
-    take(frame: Frame): void;
-    /** Forget everything: another person, or the end. */
-    reset(): void;
-}
+export declare function makeStream({ environment: env, ref, leads, send, apply, reload }: StreamOptions): Stream;

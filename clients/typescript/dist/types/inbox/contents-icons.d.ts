@@ -8,3 +8,5 @@ export declare const DOT = "M12 8.5a3.5 3.5 0 1 0 .01 0z";
 export declare const CHECK = "M5 12.5l4.5 4.5L19 7";
 export declare const ALERT = "M12 4L2.8 19.5h18.4zM12 10v4.5M12 17.2v.1";
 export declare const ARROW_UP = "M12 19V6M6 11.5L12 5.5l6 6";
+export declare const CLOCK = "M12 4a8 8 0 1 0 .01 0zM12 8v4.5l3 2";
+export declare const BIN = "M4 6.5h16M9 6.5V4h6v2.5M6 6.5l1 13h10l1-13M10 10.5v5M14 10.5v5";

@@ -2,6 +2,7 @@
 export declare const english: {
     all: string;
     unread: string;
+    snoozed: string;
     archived: string;
     markAllRead: string;
     mute: string;
@@ -11,6 +12,11 @@ export declare const english: {
     archive: string;
     unarchive: string;
     archivedNow: string;
+    snooze: string;
+    snoozedUntil: string;
+    laterToday: string;
+    delete: string;
+    reallyDelete: string;
     undo: string;
     open: string;
     high: string;
@@ -20,6 +26,8 @@ export declare const english: {
     emptyAllHint: string;
     emptyUnread: string;
     emptyUnreadHint: string;
+    emptySnoozed: string;
+    emptySnoozedHint: string;
     emptyArchived: string;
     emptyArchivedHint: string;
     notSaved: string;

@@ -9,7 +9,7 @@ export declare class NotificationInbox extends Base {
     static readonly observedAttributes: string[];
     static readonly tagName = "notification-inbox";
     constructor();
-    /** A client of the page's own; the inbox then neither makes, starts nor stops one. */
+    /** A client of the page's own; the inbox then neither makes nor stops one. */
     get client(): NotificationClient | undefined;
     set client(client: NotificationClient | undefined);
     /** A bearer token, or a function that gives one. */

@@ -1,4 +1,4 @@
-import type { Action, Message } from "../client/index.js";
+import type { Action, Message } from "../client/types.js";
 import type { Locale } from "../ui/locale.js";
 import type { InboxTexts } from "./texts.js";
 import type { Times } from "./times.js";
@@ -8,8 +8,12 @@ export interface ItemVerbs {
     open(message: Message): boolean;
     /** Somebody pressed one of its buttons. False: its link shall not be followed. */
     act(message: Message, action: Action): boolean;
-    setRead(message: Message, read: boolean): void;
-    setArchived(message: Message, archived: boolean): void;
+    toggleRead(message: Message): void;
+    toggleArchived(message: Message): void;
+    /** Ask until when, at a button. */
+    snooze(message: Message, button: HTMLElement): void;
+    /** Ask whether, at a button. */
+    delete(message: Message, button: HTMLElement): void;
 }
 /** One message in the list. */
 export interface Item {

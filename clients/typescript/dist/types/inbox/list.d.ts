@@ -1,20 +1,18 @@
-import type { InboxState } from "../client/index.js";
+import type { InboxState } from "../client/inbox.js";
 import type { Locale } from "../ui/locale.js";
 import { type ItemVerbs } from "./item.js";
 import type { InboxTexts } from "./texts.js";
+import type { Times } from "./times.js";
 export interface ListVerbs extends ItemVerbs {
     loadMore(): void;
     retry(): void;
 }
 /** The scrolling part: messages, or what stands there when there are none. */
-export declare class List {
-    #private;
-    private readonly locale;
-    private readonly verbs;
+export interface List {
     readonly element: HTMLElement;
-    constructor(locale: Locale<InboxTexts>, verbs: ListVerbs);
     /** Show a state. */
     update(state: InboxState): void;
+    /** Say anew how long ago everything was. */
     tick(): void;
     /** Put the focus on the message that had it last, or on the first one. */
     focus(): void;
@@ -22,3 +20,4 @@ export declare class List {
     restart(): void;
     end(): void;
 }
+export declare function makeList(locale: Locale<InboxTexts>, times: Times, verbs: ListVerbs): List;

@@ -3,7 +3,6 @@ import type { english as englishOfContents } from "./contents-texts.js";
 declare const english: {
     title: string;
     bell: {
-        one: string;
         other: string;
     };
     close: string;
@@ -15,9 +14,6 @@ declare const english: {
 };
 type Name = keyof typeof english | keyof typeof englishOfContents;
 export type InboxTexts = Record<Name, string | Partial<Record<Intl.LDMLPluralRule, string>>>;
-declare const loaded: Record<string, Partial<InboxTexts>> & {
-    en: Partial<InboxTexts>;
-};
-/** The languages that are there by now, with the one that suits a tag; a promise if it has to be loaded first. */
-export declare function languagesFor(tag: string): typeof loaded | Promise<typeof loaded>;
+/** The texts of the language that suits a tag best. English is better than nothing, if they can not be loaded. */
+export declare function textsFor(tag: string): Promise<Partial<InboxTexts>>;
 export {};
