@@ -39,7 +39,7 @@ def run(scene: Scene) -> Result:
         held = 0
         for event in events:
             scope = scope_of(event)
-            held += sum(judge(condition.program, scope).holds for condition in conditions)
+            held += sum(judge(condition, scope).holds for condition in conditions)
         return held
 
     programs = [cel.compile(condition.source.replace("AND", "&&")) for condition in conditions]

@@ -45,6 +45,9 @@ _MARKUP = re.compile(rf"<(?:!doctype\b|!--|/?(?:{_TAGS})(?:\s[^<>]*)?/?>)", re.I
 _BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
+#: Values that are longer than this together are always looked at closely.
+_ROOM = 100_000
+
 _Body = Annotated[str, StringConstraints(max_length=MAX_BODY)]
 _Copies = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=320)]], Field(max_length=MAX_RECIPIENTS - 1)
@@ -113,6 +116,22 @@ class CompiledEmail(CompiledContent):
         used = [self._subject, self._html, self._text, self._reply_to, self._from_name, *self._headers.values()]
         used += [address for addresses in self._copies.values() for address in addresses]
         self.placeholders = frozenset(name for text in used if text for name in text.placeholders)
+        #: How many characters all values may have together, so that nothing can become too long; None: look closely.
+        self._room = None if self._copies or self._headers else _room(self._subject, self._html, self._text)
+        if any(text.parts for text in (self._reply_to, self._from_name)):
+            self._room = None
+
+    def surely_renders(self, context: Mapping[str, Any]) -> bool:
+        """Whether its texts are all there and short; see ``CompiledContent.surely_renders``."""
+        if self._room is None:
+            return False
+        length = 0
+        for name in self.placeholders:
+            value = context.get(name)
+            if type(value) is not str or not (value.isascii() or _SURROGATE.search(value) is None):
+                return False
+            length += len(value)
+        return length <= self._room
 
     def render(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``{"subject", "text", "html", "reply_to", "from_name"}``; see ``CompiledContent.render``.
@@ -199,6 +218,22 @@ def _one_line(text: str, field: str, limit: int) -> str:
     if len(line) > limit:
         raise ContentError(f"The {field} has {len(line)} characters; at most {limit} are allowed.", field=field)
     return _encodable(line, field)
+
+
+def _room(subject: Text, *bodies: Text | None) -> int | None:
+    """Return how many characters may be filled in before a subject or body is too long, however often each is used.
+
+    Escaping makes six of one, and UTF-8 four octets of each. None for texts that do more than to fill in, and for those
+    that are nearly too long already.
+    """
+    room = _ROOM
+    for text, limit in ((subject, MAX_SUBJECT), *((body, MAX_BODY // 24) for body in bodies if body)):
+        if not text.is_fixed:
+            return None
+        fixed = sum(len(part) for part in text.parts if isinstance(part, str))
+        slots = sum(not isinstance(part, str) for part in text.parts)
+        room = min(room, (limit - fixed) // slots) if slots else room if fixed <= limit else -1
+    return room if room >= 0 else None
 
 
 def _bounded(text: str, field: str) -> str:

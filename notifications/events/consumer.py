@@ -54,7 +54,9 @@ class EventConsumer:
     def __init__(self, topics: Sequence[str], *, batch: int | None = None, **config: Any) -> None:
         self._topics = list(topics)
         self._batch = batch or settings.KAFKA_BATCH
-        self._consumer: Consumer = make_consumer(**config)
+        self._refusal: KafkaError | None = None
+        self._refused = False
+        self._consumer: Consumer = make_consumer(**config, error_cb=self._on_error)
         self._writers = Writers(lambda messages: store(messages), count=_WRITERS, most=self._batch)
         self._stop = Flag()
         self._owned: set[Place] = set()
@@ -95,8 +97,13 @@ class EventConsumer:
             self._consumer.close()
 
     def turn(self) -> int:
-        """Read what is there, and commit what was written meanwhile; return how many messages that were."""
+        """Read what is there, and commit what was written meanwhile; return how many messages that were.
+
+        Raises ``KafkaException`` where no broker takes our login or certificate.
+        """
         messages = self._read()
+        if self._refused:
+            raise KafkaException(self._refusal)
         self._writers.hand_out(messages)
         self._pause_or_resume()
         # With room for more there is reading to do; with none, nothing but waiting for a writer.
@@ -127,6 +134,13 @@ class EventConsumer:
             elif error.code() != KafkaError._PARTITION_EOF:
                 log.warning("kafka_error", error=str(error))
         return good
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Hear from librdkafka what is no answer to a question; it goes on trying, whatever happens."""
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._refusal = error
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN and self._refusal is not None:
+            self._refused = True  # one broker that refuses is no reason while others do not
 
     def _pause_or_resume(self) -> None:
         """While the database is away nothing more is fetched; polling goes on, so that we stay in the group."""
@@ -236,7 +250,9 @@ def _store_together(messages: Sequence[Received]) -> Counter[str]:
     by_tenant: dict[UUID, list[_Pair]] = {}
     for message in messages:
         try:
-            tenant_id, new = understood(message.value(), source=place_of(message)[0], id=_id_of(message))
+            place = place_of(message)
+            id_ = place_id(*place, message.timestamp()[1])
+            tenant_id, new = understood(message.value(), source=place[0], id=id_)
         except ServiceError as error:
             tenant = error.tenant_id if isinstance(error, BadPayload) else None
             letters.append(_letter(message, error.error_code, error.message, tenant))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from django.utils import timezone
 from notification_service.lib.errors import Conflict, InvalidInput, TooManyRequests
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import current_tenant_id
-from notifications.channels.base import Channel, ContentError
+from notifications.channels.base import Channel, CompiledContent, ContentError
 from notifications.channels.registry import channels
 from notifications.credentials.services import known_to_have_credential, require_credential
 from notifications.events.happening import Happening
@@ -25,7 +26,6 @@ from notifications.recipients.suppressions import category_of
 from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.categories import categorised
 from notifications.records.preferred import can_be_gathered
-from notifications.templates.models import MessageTemplateVersion
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
 from tenants import limits
@@ -33,9 +33,10 @@ from tenants.callers import Mode
 
 #: What a channel's message says: content, or the key of a template.
 Words = Mapping[str, Any] | str
+_NOTHING: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
     """One message that is to be written. ``recipient`` is in the channel's normal form."""
 
@@ -60,60 +61,120 @@ class Reaction:
 
     def story(self) -> dict[str, Any]:
         """Return it as the event's row keeps it."""
-        return {
+        told: dict[str, Any] = {
             "by": self.by,
-            **({"rule_id": str(self.rule_id)} if self.rule_id else {}),
             "matched": self.matched,
             "why": self.why,
             "records": [{"id": str(draft.row.id), "channel": draft.channel} for draft in self.drafts],
             "skipped": self.skipped,
-            **({"waiting": True} if self.order else {}),
         }
+        if self.rule_id:
+            told["rule_id"] = str(self.rule_id)
+        if self.order:
+            told["waiting"] = True
+        return told
 
 
 @dataclass(slots=True)
-class Ways:
-    """What the tenant can send with, and its templates: asked once a batch."""
+class Wording:
+    """What all messages in the same words have in common; ``content`` is empty where a template's version has it."""
 
-    _known: dict[tuple[str, str], str] = field(default_factory=dict)
-    _templates: dict[tuple[str, str], CompiledTemplate | str] = field(default_factory=dict)
-    _versions: dict[tuple[str, str], MessageTemplateVersion] = field(default_factory=dict)
+    channel: Channel
+    content: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    #: What of a context the words use: names of placeholders, and the objects into which dotted names look.
+    names: tuple[str, ...]
+    compiled: CompiledContent | CompiledTemplate
+    version_id: UUID | None = None
+
+    def prove(self, values: Mapping[str, Any], locale: str) -> None:
+        """See to it that the words can be filled in. Raises ``ContentError``."""
+        if isinstance(self.compiled, CompiledTemplate):
+            self.compiled.render(values, locale=locale)
+        elif not self.compiled.surely_renders(values):
+            self.compiled.render(values)
+
+
+class Ways:
+    """What the tenant can send with, and in which words: asked once a batch. Needs the tenant's scope."""
+
+    def __init__(self) -> None:
+        self._obstacles: dict[tuple[str, str], str] = {}
+        # The words stand beside what was made of them: as long as they live, nothing else has their ``id``.
+        self._wordings: dict[tuple[str, str, str, str | int], tuple[Words, Wording | ContentError]] = {}
+        self.region = limits.default_region(current_tenant_id())
 
     def obstacle(self, channel: str, mode: Mode) -> str:
         """Return why nothing can be sent on a channel, or nothing."""
-        if (channel, mode) not in self._known:
+        if (channel, mode) not in self._obstacles:
             try:
                 if not known_to_have_credential(current_tenant_id(), channel, mode):
                     require_credential(channel, mode)
-                self._known[channel, mode] = ""
+                self._obstacles[channel, mode] = ""
             except Conflict as error:
-                self._known[channel, mode] = error.message
-        return self._known[channel, mode]
+                self._obstacles[channel, mode] = error.message
+        return self._obstacles[channel, mode]
 
-    def template(self, key: str, channel: str) -> tuple[MessageTemplateVersion, CompiledTemplate]:
-        """Return the published version of a template. Raises ``ContentError`` if there is none."""
-        place = (key, channel)
-        if place not in self._templates:
+    def wording(self, words: Words, channel: str, event_type: str, sound: str) -> Wording:
+        """Return words made ready. Raises ``ContentError``, also if they name a template that there is not."""
+        place = (channel, event_type, sound, words if isinstance(words, str) else id(words))
+        if place not in self._wordings:
             try:
-                version = resolve(key, channel=channel)
-                self._versions[place], self._templates[place] = version, compiled_version(version.id)
-            except InvalidInput as error:
-                self._templates[place] = error.message
-        found = self._templates[place]
-        if isinstance(found, str):
-            raise ContentError(found, field="template")
-        return self._versions[place], found
+                self._wordings[place] = (words, _made_ready(words, channels.get(channel), event_type, sound))
+            except ContentError as error:
+                self._wordings[place] = (words, error)
+        found = self._wordings[place][1]
+        if isinstance(found, ContentError):
+            raise found
+        return found
 
 
-def context_of(event: Happening, person: Person, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that words about an event may use.
+class Context(Mapping[str, Any]):
+    """The values that words about an event may use, looked up when they are used.
 
-    Its payload, field by field; ``name``, and ``user`` where the person is known to us; the event itself as ``event``.
+    Its payload, field by field; ``name``, and ``user`` where the person is known to us; the event itself as ``event``;
+    and what the payload need not say.
     """
-    about = {"id": str(event.id), "type": event.type, "source": event.source, "user_id": person.user_id}
-    named = {"name": person.name} if person.name else {}
-    known = {"user": person.about} if person.about else {}
-    return {**defaults, **known, **named, "event": about, **event.payload}
+
+    __slots__ = ("_defaults", "_event", "_person")
+
+    def __init__(self, event: Happening, person: Person, defaults: Mapping[str, Any]) -> None:
+        self._event, self._person, self._defaults = event, person, defaults
+
+    def __getitem__(self, name: str) -> Any:
+        if (value := self.get(name, _NOTHING)) is _NOTHING:
+            raise KeyError(name)
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of a name; the payload's own words count before ours."""
+        event, person = self._event, self._person
+        if name in event.payload:
+            return event.payload[name]
+        if name == "name" and person.name:
+            return person.name
+        if name == "event":
+            return {"id": str(event.id), "type": event.type, "source": event.source, "user_id": person.user_id}
+        if name == "user" and person.about:
+            return person.about
+        return self._defaults.get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        own = ("event", *(("name",) if self._person.name else ()), *(("user",) if self._person.about else ()))
+        return iter(dict.fromkeys((*self._defaults, *own, *self._event.payload)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def used(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the values that there are under these names: what words do not use is not kept a second time."""
+        found, payload = {}, self._event.payload
+        for name in names:
+            if name in payload:
+                found[name] = payload[name]
+            elif (value := self.get(name, _NOTHING)) is not _NOTHING:
+                found[name] = value
+        return found
 
 
 def add_messages(
@@ -121,7 +182,7 @@ def add_messages(
     event: Happening,
     person: Person,
     wanted: Mapping[str, Words],
-    context: Mapping[str, Any],
+    context: Context,
     ways: Ways,
     *,
     lane: str,
@@ -133,13 +194,13 @@ def add_messages(
         if key not in channels:
             reaction.skipped.append(_skip(key, "unknown_channel", f"There is no channel {key!r}."))
         elif not person.addresses.get(key):
-            reaction.skipped.append(_skip(key, "no_address", f"No address on the channel {key!r} is known."))
+            reaction.skipped.append(_no_address(key))
         elif obstacle := ways.obstacle(key, mode):
             reaction.skipped.append(_skip(key, "no_credential", obstacle))
         else:
             for address in person.addresses[key]:
                 try:
-                    row = _row(event, person, channels.get(key), address, words, context, ways, sound)
+                    row = _row(event, person, address, ways.wording(words, key, event.type, sound), context, ways)
                 except ContentError as error:
                     reaction.skipped.append(_skip(key, "content_error", error.message))
                 else:
@@ -177,47 +238,43 @@ def rendered(draft: Draft) -> dict[str, Any]:
     return channels.get(draft.channel).prepare(row.content or {})[1].render(row.context)
 
 
-def _row(
-    event: Happening,
-    person: Person,
-    channel: Channel,
-    address: str,
-    words: Words,
-    context: Mapping[str, Any],
-    ways: Ways,
-    sound: str,
-) -> Row:
-    """Return a message that was filled in once. Raises ``ContentError``."""
-    recipient = channel.normalise_address(address, region=limits.default_region(event.tenant_id))
-    version_id, content, category = None, None, ""
+def _made_ready(words: Words, channel: Channel, event_type: str, sound: str) -> Wording:
+    """Return words made ready for many messages. Raises ``ContentError``."""
+    metadata = {"event_type": event_type, **({"sound": sound} if sound else {})}
     if isinstance(words, str):
-        version, template = ways.template(words, channel.key)
-        version_id, category = version.id, version.template.category
-        values = _used(template.placeholders, context)
-        template.render(values, locale=person.locale)
-    else:
-        if sound and "sound" in channel.content.model_fields:
-            words = {"sound": sound, **words}
-        content, compiled = channel.prepare(words)
-        values = _used(compiled.placeholders, context)
-        compiled.render(values)
+        try:
+            version = resolve(words, channel=channel.key)
+        except InvalidInput as error:
+            raise ContentError(error.message, field="template") from None
+        template = compiled_version(version.id)
+        metadata = categorised(metadata, version.template.category)
+        return Wording(channel, {}, metadata, _names(template.placeholders), template, version.id)
+    if sound and "sound" in channel.content.model_fields:
+        words = {"sound": sound, **words}
+    content, compiled = channel.prepare(words)
+    return Wording(channel, content, metadata, _names(compiled.placeholders), compiled)
+
+
+def _names(placeholders: Iterable[str]) -> tuple[str, ...]:
+    return tuple({name for each in placeholders for name in (each, each.partition(".")[0])})
+
+
+def _row(event: Happening, person: Person, address: str, wording: Wording, context: Context, ways: Ways) -> Row:
+    """Return a message that is known to have all that its words ask for. Raises ``ContentError``."""
+    recipient = wording.channel.normalise_address(address, region=ways.region)
+    values = context.used(wording.names)
+    wording.prove(values, person.locale)
     return Row(
         new_id(),
         recipient,
         values,
         user_id=person.user_id,
         locale=person.locale,
-        content=content if content is not None else {},
-        metadata=categorised({"event_type": event.type, **({"sound": sound} if sound else {})}, category),
-        template_version_id=version_id,
+        content=wording.content,
+        metadata=wording.metadata,
+        template_version_id=wording.version_id,
         event_id=event.id,
     )
-
-
-def _used(placeholders: frozenset[str], context: Mapping[str, Any]) -> dict[str, Any]:
-    """What the words do not use is not kept a second time."""
-    names = {name for each in placeholders for name in (each, each.partition(".")[0])}
-    return {name: context[name] for name in names if name in context}
 
 
 def _preferred(drafts: Sequence[Draft], now: datetime) -> list[Draft]:
@@ -245,6 +302,11 @@ def _preferred(drafts: Sequence[Draft], now: datetime) -> list[Draft]:
             case _:
                 found.append(draft)
     return found
+
+
+@cache
+def _no_address(channel: str) -> dict[str, str]:
+    return _skip(channel, "no_address", f"No address on the channel {channel!r} is known.")
 
 
 def _skip(channel: str, code: str, detail: str) -> dict[str, str]:

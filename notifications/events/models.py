@@ -48,7 +48,10 @@ class Event(TenantModel):
     ``{"by", "matched", "why", "records", "skipped" …}``, one for each rule (or the catalogue) that looked at it.
     """
 
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    # PostgreSQL would look each one's tenant up again, and lock it, at the commit; its walls let no other tenant's in.
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
     type = models.CharField(max_length=MAX_TYPE)
     payload = models.JSONField(default=dict)
     metadata = models.JSONField(default=dict)

@@ -20,11 +20,14 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "whatsapp": ("whatsapp", "phone", "phone_number"),
     "push": ("push_token", "device_token", "token"),
 }
+_IDS: Final = ("user_id", "userId")
+_CALLED: Final = ("name", "full_name", "first_name")
+_WORDS_FOR_PEOPLE: Final = frozenset({*_IDS, *_CALLED, *(name for names in _FIELDS.values() for name in names)})
 _WORDS: Final = (str, int)
 _CHANNELS: Final = (*_FIELDS, "inapp")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Person:
     """Somebody who is to be told. ``addresses`` are by channel; ``about`` is what words may say of them as ``user``."""
 
@@ -88,12 +91,18 @@ def given_person(event: Happening) -> Person:
     payload: Mapping[str, Any] = event.payload
     objects = [payload[name] for name in _OBJECTS if name in payload and isinstance(payload[name], dict)]
     places = [*objects, payload]
+    # Most people are described in two or three of these words: the others need not be looked for one by one.
+    said = _WORDS_FOR_PEOPLE.intersection(*places) if not objects else _WORDS_FOR_PEOPLE
     # The payload's own ``id`` is that of the matter, not of a person.
-    user_id = event.user_id or _first(places, ("user_id", "userId")) or _first(objects, ("id",))
-    addresses = {channel: (found,) for channel, names in _FIELDS.items() if (found := _first(places, names))}
+    user_id = event.user_id or (_first(places, _IDS) if said else "") or (_first(objects, ("id",)) if objects else "")
+    addresses = {
+        channel: (found,)
+        for channel, names in _FIELDS.items()
+        if not said.isdisjoint(names) and (found := _first(places, names))
+    }
     if user_id:
         addresses["inapp"] = (user_id,)
-    return Person(user_id, _first(places, ("name", "full_name", "first_name")), addresses)
+    return Person(user_id, _first(places, _CALLED) if said else "", addresses)
 
 
 def _joined(given: Person, stored: Person) -> Person:
@@ -105,9 +114,9 @@ def _joined(given: Person, stored: Person) -> Person:
 def _first(places: Collection[Mapping[str, Any]], names: Collection[str]) -> str:
     for place in places:
         for name in names:
-            value = place.get(name)
-            if value is None or value == "":
-                continue
-            if isinstance(value, _WORDS) and not isinstance(value, bool):
-                return str(value)
+            if name in place and (value := place[name]) not in (None, ""):
+                if type(value) is str:
+                    return value
+                if isinstance(value, _WORDS) and not isinstance(value, bool):
+                    return str(value)
     return ""

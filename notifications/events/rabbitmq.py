@@ -136,7 +136,7 @@ class AmqpConsumer:
     def connect(self) -> None:
         """Connect, declare the queues and begin to read. What was held unacknowledged comes again, to whomever."""
         self._found.clear()
-        self._connection = Connection(self._url, heartbeat=_HEARTBEAT, connect_timeout=5, ssl=_tls(self._url))
+        self._connection = Connection(self._url, heartbeat=_HEARTBEAT, connect_timeout=5, ssl=tls_of(self._url))
         self._connection.connect()
         channel = self._connection.channel()
         queues = declared(self._queues)
@@ -250,7 +250,8 @@ def _bytes(body: Any) -> bytes:
     return body.encode("utf-8", "surrogateescape") if isinstance(body, str) else bytes(body or b"")
 
 
-def _tls(url: str) -> dict[str, Any] | bool:
+def tls_of(url: str) -> dict[str, Any] | bool:
+    """Return how to speak TLS with the broker of an ``amqps://`` address; False for any other."""
     parts = urlsplit(url)
     if parts.scheme != "amqps":
         return False

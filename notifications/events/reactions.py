@@ -2,65 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
-from notifications.events.catalogue import KnownEvent, known_events
+from notifications.events.catalogue import known_events
 from notifications.events.happening import Happening
-from notifications.events.messages import Reaction, Ways, add_messages, context_of
-from notifications.events.models import EventStatus
+from notifications.events.messages import Context, Reaction, Ways, Words, add_messages
+from notifications.events.models import EventSetting, EventStatus
 from notifications.events.people import Person, people_of
 from notifications.events.rules.matching import active_rules, by_rules
 from notifications.events.settings_of import settings_by_type
 from notifications.records.states import Lane
 
+_PROCESSED: Final = str(EventStatus.PROCESSED)
+_IGNORED: Final = str(EventStatus.IGNORED)
+_FAILED: Final = str(EventStatus.FAILED)
+
 
 def react(events: Sequence[Happening]) -> list[list[Reaction]]:
     """Return the reactions to each event, in one pass. Needs the tenant's scope. Writes nothing."""
-    ways, wanted, rules = Ways(), settings_by_type(), active_rules()
+    ways, settings_of, rules = Ways(), settings_by_type(), active_rules()
+    plans: dict[str, _Plan | None] = {}
     found = []
     for event, person in zip(events, people_of(events), strict=True):
         if event.depth > settings.EVENT_MAX_DEPTH:
             found.append([Reaction("loop_guard", matched=False, why=f"{event.depth} events led to each other.")])
             continue
         reactions = by_rules(rules, event, person, ways) if rules else []
-        known = known_events().get(event.type)
-        if known is not None and not any(reaction.matched for reaction in reactions):
-            reactions.append(_by_catalogue(event, person, known, wanted.get(event.type), ways))
+        if event.type not in plans:
+            plans[event.type] = _plan(event.type, settings_of.get(event.type))
+        plan = plans[event.type]
+        if plan is not None and not any(reaction.matched for reaction in reactions):
+            reactions.append(_by_catalogue(event, person, plan, ways))
         found.append(reactions)
     return found
 
 
 def conclude(event: Happening, reactions: Sequence[Reaction], now: datetime) -> None:
     """Write into the event what came of it."""
-    wanted = [reaction for reaction in reactions if reaction.matched]
     event.reactions = [reaction.story() for reaction in reactions]
     event.processed_at = now
-    if any(reaction.drafts or reaction.order or not reaction.skipped for reaction in wanted):
-        event.status = str(EventStatus.PROCESSED)
-    elif wanted:
-        event.status = str(EventStatus.FAILED)
-        event.detail = "Nobody could be reached: " + " ".join(
-            dict.fromkeys(skip["detail"] for reaction in wanted for skip in reaction.skipped)
-        )
-    else:
-        event.status = str(EventStatus.IGNORED)
+    wanted = [reaction for reaction in reactions if reaction.matched]
+    if not wanted:
+        event.status = _IGNORED
         event.detail = reactions[-1].why if reactions else "No rule, and no event that the service knows."
+        return
+    for reaction in wanted:
+        if reaction.drafts or reaction.order or not reaction.skipped:
+            event.status = _PROCESSED
+            return
+    event.status = _FAILED
+    event.detail = "Nobody could be reached: " + " ".join(
+        dict.fromkeys(skip["detail"] for reaction in wanted for skip in reaction.skipped)
+    )
 
 
-def _by_catalogue(event: Happening, person: Person, known: KnownEvent, setting: Any, ways: Ways) -> Reaction:
+@dataclass(slots=True)
+class _Plan:
+    """What is done at a tenant about a known event for which there is no rule: the words by channel."""
+
+    wanted: Mapping[str, Words]
+    lane: str
+    defaults: Mapping[str, Any]
+    enabled: bool
+
+
+def _plan(event_type: str, setting: EventSetting | None) -> _Plan | None:
+    """Return what the catalogue says, and where the tenant wants it otherwise."""
+    known = known_events().get(event_type)
+    if known is None:
+        return None
+    if setting is None:
+        setting = EventSetting(type=event_type)
+    chosen = setting.channels if setting.channels is not None else known.channels
+    wanted = {key: setting.templates.get(key) or known.templates.get(key) or {} for key in chosen}
+    return _Plan(wanted, str(Lane(setting.priority or known.priority)), known.defaults, setting.enabled)
+
+
+def _by_catalogue(event: Happening, person: Person, plan: _Plan, ways: Ways) -> Reaction:
     """The reaction to a known event for which there is no rule."""
-    if setting is not None and not setting.enabled:
+    if not plan.enabled:
         return Reaction("catalogue", matched=False, why="The tenant has switched this event off.")
     reaction = Reaction("catalogue", matched=True, why="The service knows this event.")
-    own = setting.templates if setting is not None else {}
-    chosen = setting.channels if setting is not None and setting.channels is not None else known.channels
-    priority = (setting.priority if setting is not None else None) or known.priority
-    wanted = {key: own.get(key) or known.templates.get(key) or {} for key in chosen}
-    add_messages(
-        reaction, event, person, wanted, context_of(event, person, known.defaults), ways, lane=str(Lane(priority))
-    )
+    add_messages(reaction, event, person, plan.wanted, Context(event, person, plan.defaults), ways, lane=plan.lane)
     return reaction

@@ -76,7 +76,7 @@ def _holds_secret(value: Any, names: Sequence[str]) -> bool:
     """Whether anything in it goes by a secret's name: in the ordinary event nothing does."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if key in names or _is_secret(key) or (type(item) is not str and _holds_secret(item, names)):
+            if _is_secret(key) or key in names or (type(item) is not str and _holds_secret(item, names)):
                 return True
         return False
     if isinstance(value, list):

@@ -105,6 +105,7 @@ def trigger(caller: Caller, wanted: Trigger) -> Accepted:
     Raises ``InvalidInput`` and ``ContentInvalid`` naming the field, ``Conflict`` if there is nothing to send with.
     """
     payload = {"channel": wanted.channel, "recipient": wanted.recipient, "metadata": dict(wanted.metadata)}
+    check_storable({"metadata": wanted.metadata, "context": wanted.context})
     new = NewEvent(REQUESTED, payload, source=wanted.source, client_event_id=wanted.event_id, mode=caller.mode)
     (accepted,) = accept_events([new], process=True)
     if accepted.duplicate:

@@ -34,14 +34,17 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "metadata": ("metadata",),
     "caused_by": ("caused_by", "causedBy"),
 }
+_FIELD_OF: Final = {alias: name for name, aliases in _NAMES.items() for alias in aliases}
 #: The fields by which a repetition is known.
 KNOWN_BY: Final = frozenset(_NAMES["client_event_id"])
 #: Stays in the payload too: words may want it.
 _KEPT: Final = frozenset({"user_id", "userId"})
-_TAKEN: Final = frozenset(name for names in _NAMES.values() for name in names) - _KEPT
+_TAKEN: Final = _FIELD_OF.keys() - _KEPT
+#: Under which names a payload names the event's own person.
+_PERSON: Final = ("user_id", "userId", "external_user_id", "employee_id")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewEvent:
     """An event as it was sent. ``id`` is chosen where a repetition must be known by its place (Kafka)."""
 
@@ -77,7 +80,10 @@ def read_message(value: bytes | None, *, source: str, id: UUID | None = None) ->
 
 def read_object(body: Mapping[str, Any], *, source: str, id: UUID | None = None) -> tuple[str, NewEvent]:
     """Return the tenant's name for itself, and the event of an object of either shape. Raises ``InvalidInput``."""
-    found = {name: _first(body, names) for name, names in _NAMES.items()}
+    found: dict[str, Any] = dict.fromkeys(_NAMES)
+    for alias in body:
+        if (name := _FIELD_OF.get(alias)) is not None:
+            found[name] = body[alias] if found[name] is None else _first(body, _NAMES[name])
     payload = body.get("payload")
     if not isinstance(payload, dict):
         payload = {key: item for key, item in body.items() if key not in _TAKEN}
@@ -101,10 +107,11 @@ def read_object(body: Mapping[str, Any], *, source: str, id: UUID | None = None)
 
 def user_of(payload: Mapping[str, Any]) -> str:
     """Return the id of the event's own person that a payload names, or nothing."""
-    for name in ("user_id", "userId", "external_user_id", "employee_id"):
-        value = payload.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
-            return str(value)[:255]
+    for name in _PERSON:
+        if name in payload:
+            value = payload[name]
+            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+                return str(value)[:255]
     return ""
 
 
@@ -116,12 +123,19 @@ def _first(body: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def check_storable(parts: Mapping[str, Any]) -> None:
-    """Raise ``InvalidInput`` for JSON that the database can not hold: null characters, halves of characters, depth."""
+    """Raise ``InvalidInput`` for JSON that the database can not hold, or that is more than one event may say.
+
+    Null characters, halves of characters, depth, and length: the same as of a message of Kafka, for all parts together.
+    """
+    room = MAX_BYTES
     for name, value in parts.items():
         try:
             dumped = orjson.dumps(value)
         except TypeError:
             raise _wrong(name, "Has a character that is not valid Unicode, or is nested too deeply.") from None
+        room -= len(dumped)
+        if room < 0:
+            raise _wrong(name, f"Makes the event longer than {MAX_BYTES} bytes.")
         if _NULL.search(dumped):
             raise _wrong(name, "Null characters are not allowed.")
         if _depth(value) > _MAX_DEPTH:
@@ -154,7 +168,7 @@ def _text(name: str, value: Any, most: int, *, required: bool = False) -> str:
 
 
 def _uuid(name: str, value: Any) -> UUID | None:
-    if value in (None, ""):
+    if value is None or value == "":
         return None
     try:
         return UUID(str(value))
@@ -164,15 +178,16 @@ def _uuid(name: str, value: Any) -> UUID | None:
 
 def _moment(value: Any) -> datetime | None:
     """ISO 8601, or seconds or milliseconds since the epoch."""
-    if value in (None, ""):
+    if value is None or value == "":
         return None
     try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if type(value) is not str and isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, tz=UTC)
         moment = datetime.fromisoformat(str(value))
+        # An hour before the year 1, or after 9999, could be stored, and never be read again.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         raise _wrong("timestamp", "Must be a time in ISO 8601, or seconds since 1970.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _wrong(name: str, message: str) -> InvalidInput:

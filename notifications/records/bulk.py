@@ -14,9 +14,9 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import connection
 
 from notification_service.lib.scope import current_tenant_id
+from notification_service.lib.sql import fetch_bound
 from notifications.recipients.suppressions import category_of, suppression_key
 from notifications.records.ends import announce_ends
 from notifications.records.models import NotificationRecord
@@ -43,11 +43,11 @@ class Shared:
     created_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One record to be: ``id`` is a UUIDv7 that was chosen before, ``recipient`` the channel's normal form.
 
-    What is None is taken from ``Shared``.
+    What is None is taken from ``Shared``. (Not frozen: that would triple what making one costs.)
     """
 
     id: UUID
@@ -76,11 +76,14 @@ class Written:
 
 # A row whose address is suppressed becomes a record too, with its reason. ``unsubscribed`` does not hold on the
 # critical lane (see ``suppressions.holds``).
+# ``objects`` are contents and metadata, which many rows share: each travels once, and rows name its place.
 _GIVEN = """
-SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS b(
-    id uuid, recipient text, suppression_key text, context jsonb, user_id text, locale text, content jsonb,
-    metadata jsonb, category text, template_version_id uuid, due_at timestamptz, event_id uuid, withheld text,
-    waits text)
+SELECT id, recipient, suppression_key, context, user_id, locale, objects -> content AS content,
+    objects -> metadata AS metadata, category, template_version_id, due_at, event_id, withheld, waits
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS b(
+    id uuid, recipient text, suppression_key text, context jsonb, user_id text, locale text, content int, metadata int,
+    category text, template_version_id uuid, due_at timestamptz, event_id uuid, withheld text, waits text),
+    (SELECT %(objects)s::jsonb AS objects) AS o
 """
 _WRITE = """
 WITH batch AS MATERIALIZED ({source}),
@@ -123,8 +126,9 @@ def write_rows(shared: Shared, rows: Sequence[Row]) -> Written:
     """
     if not rows:
         return Written(0, 0)
-    given = orjson.dumps([_as_json(shared.channel, row) for row in rows]).decode()
-    return _write(shared, _GIVEN, {"rows": given})
+    objects = _Objects()
+    given = orjson.dumps([_as_json(shared.channel, row, objects) for row in rows]).decode()
+    return _write(shared, _GIVEN, {"rows": given, "objects": orjson.dumps(objects.found).decode()})
 
 
 def write_selected(shared: Shared, select: str, parameters: Mapping[str, Any]) -> Written:
@@ -140,30 +144,28 @@ def write_selected(shared: Shared, select: str, parameters: Mapping[str, Any]) -
 
 def _write(shared: Shared, source: str, parameters: Mapping[str, Any]) -> Written:
     tenant_id = current_tenant_id()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _WRITE.format(source=source),
-            {
-                **parameters,
-                "tenant": tenant_id,
-                "channel": shared.channel,
-                "content": orjson.dumps(shared.content).decode(),
-                "template_version_id": shared.template_version_id,
-                "metadata": orjson.dumps(shared.metadata).decode(),
-                "category": category_of(shared.metadata),
-                "lane": str(shared.lane),
-                "mode": shared.mode,
-                "status": str(shared.status),
-                "max_retries": settings.RETRY_LIMIT,
-                "due_at": shared.due_at,
-                "expires_at": shared.expires_at,
-                "campaign_id": shared.campaign_id,
-                "batch_id": shared.batch_id,
-                "event_id": shared.event_id,
-                "created_by": shared.created_by[:255],
-            },
-        )
-        recorded, suppressed = cursor.fetchone()
+    ((recorded, suppressed),) = fetch_bound(
+        _WRITE.format(source=source),
+        {
+            **parameters,
+            "tenant": tenant_id,
+            "channel": shared.channel,
+            "content": orjson.dumps(shared.content).decode(),
+            "template_version_id": shared.template_version_id,
+            "metadata": orjson.dumps(shared.metadata).decode(),
+            "category": category_of(shared.metadata),
+            "lane": str(shared.lane),
+            "mode": shared.mode,
+            "status": str(shared.status),
+            "max_retries": settings.RETRY_LIMIT,
+            "due_at": shared.due_at,
+            "expires_at": shared.expires_at,
+            "campaign_id": shared.campaign_id,
+            "batch_id": shared.batch_id,
+            "event_id": shared.event_id,
+            "created_by": shared.created_by[:255],
+        },
+    )
     if recorded:
         wake_after_commit(tenant_id, str(shared.lane))
     if suppressed and shared.batch_id is None and shared.campaign_id is None:
@@ -171,7 +173,25 @@ def _write(shared: Shared, source: str, parameters: Mapping[str, Any]) -> Writte
     return Written(recorded, len(suppressed or ()))
 
 
-def _as_json(channel: str, row: Row) -> dict[str, Any]:
+class _Objects:
+    """The different objects that rows hold, in the order in which they turned up."""
+
+    def __init__(self) -> None:
+        self.found: list[Mapping[str, Any]] = []
+        self._places: dict[int, int] = {}
+
+    def place(self, value: Mapping[str, Any] | None) -> int | None:
+        """Return the place of an object, None for None. It must live as long as this."""
+        if value is None:
+            return None
+        place = self._places.get(id(value))
+        if place is None:
+            place = self._places[id(value)] = len(self.found)
+            self.found.append(value)
+        return place
+
+
+def _as_json(channel: str, row: Row, objects: _Objects) -> dict[str, Any]:
     return {
         "id": row.id,
         "recipient": row.recipient,
@@ -179,8 +199,8 @@ def _as_json(channel: str, row: Row) -> dict[str, Any]:
         "context": row.context,
         "user_id": row.user_id,
         "locale": row.locale,
-        "content": row.content,
-        "metadata": row.metadata,
+        "content": objects.place(row.content),
+        "metadata": objects.place(row.metadata),
         "category": None if row.metadata is None else category_of(row.metadata),
         "template_version_id": row.template_version_id,
         "due_at": row.due_at,

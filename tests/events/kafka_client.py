@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from notifications.events.consumer import EventConsumer
+from notifications.events.kafka import common_config
 
 PARTITIONS = 4
 
@@ -21,13 +22,15 @@ class Kafka:
 
     def __init__(self, brokers: str, topic: str) -> None:
         self.brokers, self.topic = brokers, topic
-        self._producer = Producer({"bootstrap.servers": brokers})
+        # Whatever the settings say of TLS and SASL, whoever publishes here does the same.
+        self._config = {**common_config(), "bootstrap.servers": brokers}
+        self._producer = Producer(self._config)
         self._consumers: list[EventConsumer] = []
 
     def make(self, *topics: str) -> None:
         """Make topics. The mock cluster makes them, with four partitions, when a producer asks for them."""
         if os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS"):
-            admin = AdminClient({"bootstrap.servers": self.brokers})
+            admin = AdminClient(self._config)
             for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics]).values():
                 future.result(10)
         for topic in topics:
@@ -57,7 +60,7 @@ class Kafka:
 
     def read(self, topic: str, count: int, seconds: float = 15.0) -> list[Message]:
         """Return the first ``count`` messages of a topic."""
-        config = {"bootstrap.servers": self.brokers, "group.id": uuid4().hex, "auto.offset.reset": "earliest"}
+        config = {**self._config, "group.id": uuid4().hex, "auto.offset.reset": "earliest"}
         reader = Consumer({**config, "session.timeout.ms": 6000})
         reader.subscribe([topic])
         found: list[Message] = []

@@ -11,8 +11,8 @@ from django.utils import timezone
 from notification_service.lib.scope import tenant_scope
 from notifications.channels.registry import channels
 from notifications.events.catalogue import check_payload, known_events
+from notifications.events.messages import Context
 from notifications.events.people import given_person
-from notifications.events.reactions import context_of
 from notifications.recipients.digest_times import MARGIN
 from notifications.records.digests import gather
 from notifications.records.models import NotificationRecord
@@ -60,7 +60,7 @@ def test_each_is_complete_and_its_example_can_be_sent(name: str) -> None:
     event = happening(name, dict(known.example))
     person = given_person(event)
     for key, content in known.templates.items():
-        channels.get(key).prepare(content)[1].render(context_of(event, person, known.defaults))
+        channels.get(key).prepare(content)[1].render(Context(event, person, known.defaults))
 
 
 @pytest.mark.parametrize("name", sorted(PROMISED))
@@ -71,7 +71,7 @@ def test_the_least_that_the_schema_asks_for_is_enough_for_the_words(name: str) -
     event = happening(name, least)
     person = given_person(event)
     for key, content in known.templates.items():
-        channels.get(key).prepare(content)[1].render(context_of(event, person, known.defaults))
+        channels.get(key).prepare(content)[1].render(Context(event, person, known.defaults))
 
 
 @pytest.mark.parametrize("name", sorted(PROMISED))

@@ -132,6 +132,24 @@ def test_batches_answer_for_each_event(sender: Persona) -> None:
     assert len(events(sender)) == 2
 
 
+def test_nothing_that_stands_in_a_batch_keeps_the_others_out(sender: Persona) -> None:
+    items = [None, 5, [], {**ASSIGNED, "payload": {"a": "x" * 300_000, "title": "t"}}, ASSIGNED]
+    body = sender.client.post(f"{EVENTS}/batch", {"events": items}).json()
+    assert [each["status"] for each in body["results"]] == ["refused"] * 4 + ["accepted"]
+    assert "payload" in body["results"][3]["errors"]
+
+
+def test_an_event_is_bounded_at_every_door(sender: Persona) -> None:
+    large = {"type": "report.made", "payload": {"text": "x" * 200_000}}
+    assert sender.client.post(EVENTS, large).status_code == 201
+    answer = sender.client.post(EVENTS, {**large, "metadata": {"more": "x" * 100_000}})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["metadata"])
+    trigger = {"channel": "email", "recipient": "a@example.com", "content": {"subject": "Hi"}}
+    for wrong in ({"metadata": {"a": "x" * 300_000}}, {"context": {"a": "x" * 300_000}}):
+        answer = sender.client.post("/api/notifications/webhook/", {**trigger, **wrong})
+        assert (answer.status_code, list(answer.json()["errors"])) == (400, list(wrong))
+
+
 def test_batches_are_bounded(sender: Persona) -> None:
     assert sender.client.post(f"{EVENTS}/batch", {"events": []}).status_code == 400
     assert sender.client.post(f"{EVENTS}/batch", [ASSIGNED] * 1001).status_code == 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import TopicPartition
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from pytest_django import Settings
 
@@ -73,6 +75,15 @@ def test_both_shapes_become_messages(sender: Persona, kafka: Kafka) -> None:
         ("inapp", "crm-1"),
     }
     assert {record.event_id for record in records(sender)} == {reward.id, task.id}
+
+
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 1e300, "yesterday"])
+def test_times_that_could_not_be_read_again_are_not_stored(sender: Persona, kafka: Kafka, timestamp: Any) -> None:
+    kafka.publish(structured(sender, timestamp=timestamp), structured(sender, event_id="good"), partition=0)
+    kafka.drain(kafka.consumer(), 2)
+    assert [(letter.code, letter.reason[:10]) for letter in letters()] == [("invalid", "timestamp:")]
+    (listed,) = sender.client.get("/api/v1/events").json()["results"]
+    assert listed["clientEventId"] == "good"
 
 
 def test_offsets_are_committed_after_the_rows(sender: Persona, kafka: Kafka) -> None:
@@ -332,3 +343,16 @@ def test_a_large_batch_is_written_side_by_side_each_event_once(
     assert kafka.drain(kafka.consumer(), 320) == 320
     assert (len(events(sender)), len(events(stranger)), len(records(sender))) == (160, 160, 160)
     assert lag.counts() == {"new": 320}
+
+
+@pytest.mark.skipif(not os.environ.get("KAFKA_SASL_MECHANISM"), reason="needs a broker that asks for a login")
+def test_who_is_refused_ends_and_says_so(kafka: Kafka, settings: Settings) -> None:
+    settings.KAFKA_SASL_PASSWORD = "wrong"
+    with pytest.raises(CommandError, match=r"Kafka refuses: .*_AUTHENTICATION"):
+        call_command("consume_events")
+
+
+def test_a_configuration_that_can_not_be_is_no_traceback(kafka: Kafka, settings: Settings) -> None:
+    settings.KAFKA_SECURITY_PROTOCOL, settings.KAFKA_SSL_CA = "SSL", "/nowhere/ca.pem"
+    with pytest.raises(CommandError, match=r"Kafka refuses: .*ssl\.ca\.location"):
+        call_command("consume_events")

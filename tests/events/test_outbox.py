@@ -96,7 +96,9 @@ def test_news_waits_until_kafka_is_back(
     with EmbeddedKafka(tmp_path, free_ports(1)[0]).running() as server:
         settings.KAFKA_BOOTSTRAP_SERVERS = server.url
         settings.KAFKA_OUT_TOPIC = "news"
-        monkeypatch.delenv("TEST_KAFKA_BOOTSTRAP_SERVERS", raising=False)  # this one is the mock cluster
+        # This one is the mock cluster, which knows neither TLS nor logins.
+        settings.KAFKA_SECURITY_PROTOCOL, settings.KAFKA_SASL_MECHANISM = "PLAINTEXT", ""
+        monkeypatch.delenv("TEST_KAFKA_BOOTSTRAP_SERVERS", raising=False)
         kafka = Kafka(server.url, "news")
         kafka.make("news")
         monkeypatch.setattr(outbox, "_FLUSH_SECONDS", 1.0)

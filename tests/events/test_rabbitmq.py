@@ -27,7 +27,7 @@ from notification_service.lib.scope import platform_scope
 from notifications.events import consumer as consumer_module
 from notifications.events import lag, rabbitmq
 from notifications.events.models import DeadLetter
-from notifications.events.rabbitmq import AmqpConsumer
+from notifications.events.rabbitmq import AmqpConsumer, tls_of
 from tests.conftest import Persona
 from tests.events.conftest import events, records
 from tests.events.test_kafka import DEAD, POISON, flat, structured
@@ -40,7 +40,7 @@ class Broker:
 
     def __init__(self, url: str, queue: str) -> None:
         self.url, self.queue = url, queue
-        self._connection = Connection(url)
+        self._connection = Connection(url, ssl=tls_of(url))
         self._consumers: list[AmqpConsumer] = []
 
     def publish(self, *messages: Any, **properties: Any) -> None:

@@ -382,6 +382,17 @@ def test_a_trial_tells_all_and_sends_nothing(sender: Persona, people: Callable[.
         ({"lane": "soon"}, "lane"),
         ({"sound": "no spaces please"}, "sound"),
         ({"priority": "high"}, "priority"),
+        ({"digest": {"key": "{{user"}}, "digest.key"),
+        ({"throttle": {"key": "{{}}"}}, "throttle.key"),
+        ({"cancelKey": "{{a"}, "cancelKey"),
+        ({"cancels": "{{ }}"}, "cancels"),
+        ({"templates": {"email": "no-such-template"}}, "templates.email"),
+        (
+            {"escalation": [{"after_seconds": 5, "channels": ["sms"], "templates": {"sms": "no-such-template"}}]},
+            "escalation.0.templates.sms",
+        ),
+        ({"validFrom": "2030-01-02T00:00:00Z", "validUntil": "2030-01-01T00:00:00Z"}, "validUntil"),
+        ({"condition": "shout(name)"}, "condition"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -391,6 +402,17 @@ def test_bad_rules_are_refused_by_field(sender: Persona, change: dict[str, Any],
         assert answer.status_code == 400, address
         assert field in answer.json()["errors"]
     assert sender.client.post(f"{RULES}/validate", LARGE).json() == {"valid": True}
+
+
+def test_a_rule_can_be_switched_off_although_its_template_is_gone(sender: Persona) -> None:
+    template = {"key": "gone", "name": "Gone", "channel": "email", "content": {"subject": "Hi"}, "publish": True}
+    made = sender.client.post("/api/notifications/templates/", template)
+    assert made.status_code == 201, made.content
+    stored = rule(sender, templates={"email": "gone"})
+    assert sender.client.delete(f"/api/notifications/templates/{made.json()['id']}/").status_code == 204
+    answer = sender.client.patch(f"{RULES}/{stored['id']}", {"active": False})
+    assert (answer.status_code, answer.json()["active"]) == (200, False)
+    assert "templates.email" in sender.client.patch(f"{RULES}/{stored['id']}", {"sound": "a.mp3"}).json()["errors"]
 
 
 def test_rules_are_their_tenants(sender: Persona, stranger: Persona) -> None:

@@ -65,7 +65,10 @@ class EventIn(serializers.Serializer[Any]):
 
 
 class EventBatchIn(serializers.Serializer[Any]):
-    events = serializers.ListField(child=serializers.JSONField(), min_length=1, max_length=services.MAX_BATCH)
+    # Whatever an item is, it is its own matter: a wrong one does not keep the others out.
+    events = serializers.ListField(
+        child=serializers.JSONField(allow_null=True), min_length=1, max_length=services.MAX_BATCH
+    )
 
 
 class EventOut(serializers.ModelSerializer[Event]):

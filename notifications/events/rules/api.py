@@ -14,7 +14,6 @@ from rest_framework.response import Response
 
 from notifications.events.api.events import EventIn, new_event
 from notifications.events.rules import services
-from notifications.events.rules.conditions import compile_condition
 from notifications.events.rules.definition import read_definition
 from notifications.events.rules.matching import ActiveRule
 from notifications.events.rules.models import Rule, Step
@@ -263,9 +262,8 @@ class RuleValidate(TenantView):
 
     @extend_schema(operation_id="rules_validate", request=ValidIn, responses=ValidOut)
     def post(self, request: Request) -> Response:
-        _, definition = _halves(self.valid(ValidIn))
-        compile_condition(definition.get("condition", ""))
-        read_definition(definition)
+        own, definition = _halves(self.valid(ValidIn))
+        services.check_rule(own, definition)
         return Response({"valid": True})
 
 

@@ -2,7 +2,8 @@
 
 A condition sees ``payload``, ``metadata``, ``event`` (``id``, ``type``, ``source``, ``user_id``), ``now()``, and each
 field of the payload by its own name. ``AND``, ``OR`` and ``NOT`` may be written for ``&&``, ``||`` and ``!``. Regular
-expressions are those of Rust, whose time is linear. Nothing here reads or writes anything.
+expressions are those of Rust, whose time is linear. Nothing here reads or writes anything. What is refused when a rule
+is made, beyond what can not be compiled, stands in ``checks.py``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ MAX_LENGTH: Final = 2000
 #: Each may visit every element of a list; nested, they multiply.
 MAX_MACROS: Final = 2
 MAX_DEPTH: Final = 30
+#: How long a condition may take with an event, as reckoned beforehand from the event's size, in nanoseconds.
+_MOST_WORK: Final = 100_000_000
+#: What it costs to go on to the next element of a list, and to copy one.
+_ELEMENT: Final = 500
+_COPY: Final = 20
 
 _TOKEN: Final = re.compile(
     r"(?P<string>[rRbB]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'))"
@@ -30,7 +36,8 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _WORDS: Final = {"AND": "&& ", "OR": "||", "NOT": "!  "}
-_MACROS: Final = frozenset({"all", "exists", "exists_one", "map", "filter"})
+_GATHERING: Final = frozenset({"map", "filter"})
+_MACROS: Final = frozenset({"all", "exists", "exists_one", *_GATHERING})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED: Final = frozenset({"payload", "metadata", "event", "now", "true", "false", "null", "in"})
 _PLACE: Final = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
@@ -39,11 +46,66 @@ _EXPECTED: Final = re.compile(r" expecting \{.*\}$")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition. ``parts`` are what an ``AND`` (or ``OR``) at the top joins, for explanations."""
+    """A compiled condition. ``parts`` are what an ``AND`` (or ``OR``) at the top joins, for explanations.
+
+    ``loops`` says how often it goes through lists, ``nesting`` how many of these stand within each other, ``gathers``
+    whether one of them makes a list, and ``sums`` how many ``+`` it has.
+    """
 
     source: str
     program: Any
     parts: tuple[tuple[str, Any], ...]
+    loops: int = 0
+    nesting: int = 0
+    gathers: bool = False
+    sums: int = 0
+
+    def is_too_much(self, scope: Scope) -> bool:
+        """Whether it could take too long with an event of this size.
+
+        The library copies a field of an object that is looked into, every sum, and a list that grows with each element.
+        """
+        if not (self.loops or self.sums):
+            return False
+        elements, text, whole = scope.size
+        turns: int = elements**self.nesting + elements * (self.loops - self.nesting)
+        each = _ELEMENT + text // 20
+        if self.sums:
+            each += text * (self.sums + 1) ** 2
+        if self.gathers:
+            each += elements * _COPY + (elements * text + whole) // 5
+        return turns * each > _MOST_WORK
+
+
+class Scope:
+    """What conditions see of an event: made once, and used for all of a tenant's rules."""
+
+    __slots__ = ("_event", "_size", "context")
+
+    def __init__(self, event: Happening, context: Any) -> None:
+        self._event, self.context = event, context
+        self._size: tuple[int, int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """How many elements its longest list or object has, and how many characters its longest text, and all of them.
+
+        Each is 1 at least.
+        """
+        if self._size is None:
+            elements, text, whole, level = 1, 1, 1, [self._event.payload, self._event.metadata]
+            while level:
+                inner: list[Any] = []
+                for each in level:
+                    elements = max(elements, len(each))
+                    for item in each.values() if isinstance(each, dict) else each:
+                        if isinstance(item, str):
+                            text, whole = max(text, len(item)), whole + len(item)
+                        elif isinstance(item, dict | list):
+                            inner.append(item)
+                level = inner
+            self._size = (elements, text, whole)
+        return self._size
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +116,9 @@ class Verdict:
     error: str = ""
 
 
+_TOO_MUCH: Final = Verdict(False, "The event is too large for this condition: it goes through lists, or adds texts up.")
+
+
 def compile_condition(source: str, field: str = "condition") -> Condition:
     """Compile a condition; blank always holds. Raises ``InvalidInput`` for the field, naming line and character."""
     try:
@@ -62,22 +127,26 @@ def compile_condition(source: str, field: str = "condition") -> Condition:
         raise InvalidInput(f"{field}: {error}", errors={field: [str(error)]}) from None
 
 
-def scope_of(event: Happening) -> Any:
-    """Return what conditions see of an event: made once, and used for all of a tenant's rules."""
+def scope_of(event: Happening) -> Scope:
+    """Return what conditions see of an event."""
     about = {"id": str(event.id), "type": event.type, "source": event.source, "user_id": event.user_id}
     variables: dict[str, Any] = {
         name: value for name, value in event.payload.items() if name not in _RESERVED and _NAME.fullmatch(name)
     }
     variables |= {"payload": event.payload, "metadata": event.metadata, "event": about}
-    scope = cel.Context(variables=_plain(variables))
-    scope.add_function("now", _now)
-    return scope
+    context = cel.Context(variables=_plain(variables))
+    context.add_function("now", _now)
+    return Scope(event, context)
 
 
-def judge(program: Any, scope: Any) -> Verdict:
-    """Evaluate a program. Never raises: what can not be told does not hold."""
+def judge(condition: Condition, scope: Scope) -> Verdict:
+    """Evaluate a condition. Never raises: what can not be told does not hold."""
+    return _TOO_MUCH if condition.is_too_much(scope) else _judge(condition.program, scope)
+
+
+def _judge(program: Any, scope: Scope) -> Verdict:
     try:
-        value = program.execute(scope)
+        value = program.execute(scope.context)
     except KeyError as error:
         return Verdict(False, f"There is no field {error}.")
     except Exception as error:
@@ -87,39 +156,37 @@ def judge(program: Any, scope: Any) -> Verdict:
     return Verdict(False, f"Gives {type(value).__name__}, not true or false.")
 
 
-def trace(condition: Condition, scope: Any) -> list[dict[str, Any]]:
+def trace(condition: Condition, scope: Scope) -> list[dict[str, Any]]:
     """Return what each part of a condition came to: ``{"condition", "value", "error"}``."""
-    told = []
+    told, too_much = [], condition.is_too_much(scope)
     for source, program in condition.parts:
-        verdict = judge(program, scope)
+        verdict = _TOO_MUCH if too_much else _judge(program, scope)
         told.append({"condition": source, "value": verdict.holds, "error": verdict.error or None})
     return told
 
 
 class _Refused(Exception):
-    pass
+    """The sentence that says what is wrong."""
 
 
 @lru_cache(maxsize=4096)
 def _compile(source: str) -> Condition:
     if len(source) > MAX_LENGTH:
         raise _Refused(f"Has {len(source)} characters; at most {MAX_LENGTH} are allowed.")
-    tokens = list(_tokens(source))
+    tokens = list(tokens_of(source))
     translated = "".join(text for _, text, _ in tokens)
-    macros = sum(
-        kind == "word" and text in _MACROS and tokens[index - 1][1] == "." and _is_call(tokens, index)
-        for index, (kind, text, _) in enumerate(tokens)
-        if index
-    )
-    if macros > MAX_MACROS:
-        raise _Refused(f"Goes through lists {macros} times; at most {MAX_MACROS} are allowed.")
+    loops, nesting = _loops(tokens)
+    if loops > MAX_MACROS:
+        raise _Refused(f"Goes through lists {loops} times; at most {MAX_MACROS} are allowed.")
     program = _program(translated)
     pieces = [piece.strip() for piece in _split(tokens)]
     try:
         parts = tuple((piece, cel.compile(piece)) for piece in pieces)
     except ValueError:
         parts = ((source, program),)
-    return Condition(source, program, parts)
+    gathers = any(kind == "word" and text in _GATHERING for kind, text, _ in tokens)
+    sums = sum(kind == "other" and text == "+" for kind, text, _ in tokens)
+    return Condition(source, program, parts, loops, nesting, gathers, sums)
 
 
 def _program(source: str) -> Any:
@@ -134,7 +201,7 @@ def _program(source: str) -> Any:
         raise _Refused(f"At {where}: {_EXPECTED.sub('', what)}.") from None
 
 
-def _tokens(source: str) -> Iterator[tuple[str, str, int]]:
+def tokens_of(source: str) -> Iterator[tuple[str, str, int]]:
     """Yield (kind, text, depth), words of SQL replaced by operators of the same length."""
     depth = 0
     for found in _TOKEN.finditer(source):
@@ -148,7 +215,19 @@ def _tokens(source: str) -> Iterator[tuple[str, str, int]]:
             depth -= 1
 
 
-def _is_call(tokens: list[tuple[str, str, int]], index: int) -> bool:
+def _loops(tokens: list[tuple[str, str, int]]) -> tuple[int, int]:
+    """Return how often a condition goes through lists, and how many of these stand within each other."""
+    spans = []
+    for index, (kind, text, depth) in enumerate(tokens):
+        if index and kind == "word" and text in _MACROS and tokens[index - 1][1] == "." and is_call(tokens, index):
+            closing = (i for i in range(index, len(tokens)) if tokens[i][1] == ")" and tokens[i][2] == depth + 1)
+            spans.append((index, next(closing, len(tokens))))
+    nesting = max((sum(start <= index < end for start, end in spans) for index, _ in spans), default=0)
+    return len(spans), nesting
+
+
+def is_call(tokens: list[tuple[str, str, int]], index: int) -> bool:
+    """Whether the word at a place is followed by its arguments."""
     rest = (text for _, text, _ in tokens[index + 1 :] if not text.isspace())
     return next(rest, "") == "("
 

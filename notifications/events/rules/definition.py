@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from notification_service.lib.errors import InvalidInput
 from notifications.channels.base import ContentError
+from notifications.channels.placeholders import compile_text
 from notifications.channels.registry import channels as known_channels
-from notifications.events.rules.conditions import compile_condition
+from notifications.events.rules.checks import check_condition
 from notifications.recipients.people import check_where
 
 #: Longest wait of a delay, a digest or an escalation, in seconds.
@@ -110,7 +111,8 @@ def read_definition(data: dict[str, Any]) -> Definition:
             found.setdefault(".".join(map(str, each["loc"])), []).append(each["msg"])
         where, messages = next(iter(found.items()))
         raise InvalidInput(f"{where}: {messages[0]}", errors=found) from None
-    compile_condition(definition.condition)
+    check_condition(definition.condition)
+    _check_keys(definition)
     _check_words("", definition.channels, definition.templates)
     for number, level in enumerate(definition.escalation):
         _check_words(f"escalation.{number}.", level.channels, level.templates)
@@ -123,6 +125,19 @@ def read_definition(data: dict[str, Any]) -> Definition:
         except CronSimError as error:
             _refuse("schedule", f"Is no cron expression: {error}.")
     return definition
+
+
+def _check_keys(definition: Definition) -> None:
+    keys = {"cancelKey": definition.cancel_key, "cancels": definition.cancels}
+    if definition.digest:
+        keys["digest.key"] = definition.digest.key
+    if definition.throttle:
+        keys["throttle.key"] = definition.throttle.key
+    for name, text in keys.items():
+        try:
+            compile_text(text, name)
+        except ContentError as error:
+            _refuse(name, error.message)
 
 
 def _check_targets(where: str, targets: Targets) -> None:

@@ -17,7 +17,7 @@ from notifications.channels.base import ContentError
 from notifications.channels.placeholders import compile_text
 from notifications.events.catalogue import known_events
 from notifications.events.happening import Happening
-from notifications.events.messages import Reaction, Ways, Words, add_messages, context_of
+from notifications.events.messages import Context, Reaction, Ways, Words, add_messages
 from notifications.events.people import Person
 from notifications.events.rules.conditions import Condition, compile_condition, judge, scope_of
 from notifications.events.rules.definition import Definition
@@ -96,7 +96,7 @@ def by_rules(rules: Sequence[ActiveRule], event: Happening, person: Person, ways
         if (rule.valid_from and now < rule.valid_from) or (rule.valid_until and now >= rule.valid_until):
             continue
         scope = scope if scope is not None else scope_of(event)
-        verdict = judge(rule.condition.program, scope)
+        verdict = judge(rule.condition, scope)
         if not verdict.holds:
             why = verdict.error or "The condition does not hold."
             found.append(Reaction(rule.name, matched=False, why=why, rule_id=rule.id))
@@ -110,7 +110,7 @@ def by_rules(rules: Sequence[ActiveRule], event: Happening, person: Person, ways
 def apply(rule: ActiveRule, event: Happening, person: Person, ways: Ways) -> Reaction:
     """Return what a rule that matches makes of an event: messages, or an order for what can not be done at once."""
     definition = rule.definition
-    context = context_of(event, person, {})
+    context = Context(event, person, {})
     reaction = Reaction(rule.name, matched=True, why="The condition holds.", rule_id=rule.id)
     reaction.cancels = _filled(definition.cancels, context)
     if definition.waits:
@@ -136,7 +136,7 @@ def add_for(reaction: Reaction, rule: ActiveRule, event: Happening, target: Pers
     if target.user_id == "" and target.addresses:
         chosen = [key for key in chosen if key in target.addresses] or list(target.addresses)
     wanted = {key: templates.get(key) or _default_words(rule, event, key) for key in chosen}
-    context = context_of(event, target, {**(known.defaults if known else {}), **over.get("values", {})})
+    context = Context(event, target, {**(known.defaults if known else {}), **over.get("values", {})})
     add_messages(reaction, event, target, wanted, context, ways, lane=definition.lane, sound=definition.sound)
 
 
@@ -186,7 +186,7 @@ def _filled(text: str, context: Mapping[str, Any]) -> str:
     """Fill placeholders in; what has no value is left empty."""
     if not text:
         return ""
-    compiled = compile_text(text, "key")
+    compiled = compile_text(_literal(text), "key")
     values = dict.fromkeys(compiled.placeholders, "")
     for part in compiled.placeholders:
         value: Any = context

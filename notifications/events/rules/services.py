@@ -32,6 +32,7 @@ from notifications.events.rules.steps import cancel_steps
 from notifications.events.secrets import take_out
 from notifications.events.shapes import NewEvent
 from notifications.recipients.people import find_people
+from notifications.templates.services import resolve
 from tenants import audit
 from tenants.callers import Caller
 from tenants.models import Plan, Tenant
@@ -55,10 +56,20 @@ class Trial:
     later: dict[str, Any]
 
 
+def check_rule(fields: Mapping[str, Any], definition: Mapping[str, Any]) -> Definition:
+    """Return what a new rule says, checked. Needs the tenant's scope. Raises ``InvalidInput`` naming the field."""
+    checked = read_definition(dict(definition))
+    _check_templates("", checked.templates)
+    for number, level in enumerate(checked.escalation):
+        _check_templates(f"escalation.{number}.", level.templates)
+    _check_times(fields.get("valid_from"), fields.get("valid_until"))
+    return checked
+
+
 def create_rule(caller: Caller, fields: Mapping[str, Any], definition: Mapping[str, Any]) -> Rule:
     """Make a rule. Needs the tenant's scope. Raises ``InvalidInput`` naming the field, ``Conflict``."""
     tenant_id = caller.required_tenant_id()
-    checked = read_definition(dict(definition))
+    checked = check_rule(fields, definition)
     most = MAX_RULES[Tenant.objects.values_list("plan", flat=True).get(id=tenant_id)]
     if Rule.objects.count() >= most:
         raise Conflict(f"The plan allows {most} rules.", code="too_many_rules")
@@ -75,7 +86,8 @@ def update_rule(caller: Caller, rule_id: UUID, fields: Mapping[str, Any], defini
     """
     rule = get_rule(rule_id, lock=True)
     current = current_version(rule).definition
-    checked = read_definition({**current, **definition})
+    # What stands is not asked again: a rule can be switched off although its template is gone.
+    checked = check_rule({}, {**current, **definition}) if definition else Definition.model_validate(current)
     before = _own(rule)
     for name, value in fields.items():
         setattr(rule, name, value)
@@ -172,9 +184,7 @@ def ready(rule: Rule) -> ActiveRule:
 def _save(caller: Caller, rule: Rule, definition: Definition) -> None:
     if Rule.objects.filter(name=rule.name).exclude(id=rule.id).exists():
         raise Conflict("There is a rule of this name.", code="name_taken", errors={"name": ["Is taken."]})
-    if rule.valid_from and rule.valid_until and rule.valid_until <= rule.valid_from:
-        message = "Must lie after valid_from."
-        raise InvalidInput(f"validUntil: {message}", errors={"validUntil": [message]})
+    _check_times(rule.valid_from, rule.valid_until)
     set_clock(rule, definition.schedule, zone_of(rule.tenant_id))
     rule.save()
     # The same number again is the same version: it is never changed.
@@ -187,6 +197,23 @@ def _save(caller: Caller, rule: Rule, definition: Definition) -> None:
             created_by=caller.actor_label[:255],
         )
     rules_changed(rule.tenant_id)
+
+
+def _check_times(start: datetime | None, end: datetime | None) -> None:
+    if start and end and end <= start:
+        message = "Must lie after validFrom."
+        raise InvalidInput(f"validUntil: {message}", errors={"validUntil": [message]})
+
+
+def _check_templates(prefix: str, templates: Mapping[str, Any]) -> None:
+    """See that the templates that are named are there."""
+    for channel, key in templates.items():
+        if isinstance(key, str):
+            try:
+                resolve(key, channel=channel)
+            except InvalidInput as error:
+                name = f"{prefix}templates.{channel}"
+                raise InvalidInput(f"{name}: {error.message}", errors={name: [error.message]}) from None
 
 
 def _as_json(definition: Definition) -> dict[str, Any]:

@@ -24,10 +24,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         refuse_unsafe_settings()
-        consumer = self._consumer(options)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: consumer.stop())
         try:
+            consumer = self._consumer(options)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: consumer.stop())
             consumer.run()
         except KafkaException as error:
             raise CommandError(f"Kafka refuses: {error.args[0]}") from None
