@@ -26,6 +26,7 @@ from notifications.recipients.suppressions import category_of
 from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.categories import categorised
 from notifications.records.preferred import can_be_gathered
+from notifications.records.words import provable
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
 from tenants import limits
@@ -89,6 +90,7 @@ class Wording:
 
     def prove(self, values: Mapping[str, Any], locale: str) -> None:
         """See to it that the words can be filled in. Raises ``ContentError``."""
+        values = provable(self.compiled, values)
         if isinstance(self.compiled, CompiledTemplate):
             self.compiled.render(values, locale=locale)
         elif not self.compiled.surely_renders(values):
@@ -234,8 +236,10 @@ def rendered(draft: Draft) -> dict[str, Any]:
     """Return what a message will say. Needs the tenant's scope."""
     row = draft.row
     if row.template_version_id:
-        return compiled_version(row.template_version_id).render(row.context, locale=row.locale)
-    return channels.get(draft.channel).prepare(row.content or {})[1].render(row.context)
+        template = compiled_version(row.template_version_id)
+        return template.render(provable(template, row.context), locale=row.locale)
+    compiled = channels.get(draft.channel).prepare(row.content or {})[1]
+    return compiled.render(provable(compiled, row.context))
 
 
 def _made_ready(words: Words, channel: Channel, event_type: str, sound: str) -> Wording:

@@ -86,6 +86,20 @@ def test_a_rule_that_matches_makes_messages_and_says_why(sender: Persona) -> Non
     assert "amount" in missing["reactions"][0]["why"]
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["content", "template"])
+def test_words_may_name_the_link_by_which_one_unsubscribes(sender: Persona, kept: bool) -> None:
+    words: Any = {"subject": "{{amount}}", "html": '<a href="{{unsubscribe_url}}">No more</a>'}
+    if kept:
+        template = {"name": "Amounts", "channel": "email", "content": words}
+        words = sender.client.post("/api/notifications/templates/", template).json()["slug"]
+    made = rule(sender, channels=["email"], templates={"email": words})
+    tried = sender.client.post(f"{RULES}/{made['id']}/test", {"event": TRANSACTION}).json()
+    assert "/u/" in tried["would_send"][0]["content"]["html"]
+    send(sender, TRANSACTION)
+    (record,) = records(sender)
+    assert (record.channel, record.recipient) == ("email", "ada@example.com")
+
+
 def test_a_rule_stands_before_the_catalogue(sender: Persona) -> None:
     rule(sender, name="Mine", eventTypes=["task.assigned"], condition="", channels=["email"])
     found = send(sender)
@@ -405,7 +419,7 @@ def test_bad_rules_are_refused_by_field(sender: Persona, change: dict[str, Any],
 
 
 def test_a_rule_can_be_switched_off_although_its_template_is_gone(sender: Persona) -> None:
-    template = {"key": "gone", "name": "Gone", "channel": "email", "content": {"subject": "Hi"}, "publish": True}
+    template = {"slug": "gone", "name": "Gone", "channel": "email", "content": {"subject": "Hi"}}
     made = sender.client.post("/api/notifications/templates/", template)
     assert made.status_code == 201, made.content
     stored = rule(sender, templates={"email": "gone"})
