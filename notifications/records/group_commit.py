@@ -65,7 +65,8 @@ barred AS MATERIALIZED (
     SELECT b.id FROM batch AS b WHERE EXISTS (
         SELECT FROM suppression AS s
         WHERE s.tenant_id = b.tenant_id AND s.channel = b.channel AND s.address = b.suppression_key)
-    OR b.user_id <> '' AND (
+    UNION ALL
+    SELECT b.id FROM batch AS b WHERE b.user_id <> '' AND (
         EXISTS (SELECT FROM preference AS p WHERE p.tenant_id = b.tenant_id AND p.user_id = b.user_id)
         OR EXISTS (
             SELECT FROM category AS c
@@ -105,8 +106,7 @@ class GroupCommit:
 
         False if nothing was written, because the key has been used, the tenant's limit does not let it pass, the
         recipient's address is suppressed for something, or they may have chosen not to get it: the long way knows
-        what to say. Raises ``psycopg.Error`` if
-        nothing could be written, ``CommitUnknown`` if nobody can tell.
+        what to say. Raises ``psycopg.Error`` if nothing could be written, ``CommitUnknown`` if nobody can tell.
         """
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(record, key, done))
