@@ -17,6 +17,7 @@ from notification_service.local.kafka import EmbeddedKafka
 from notification_service.local.ports import free_ports
 from notifications.credentials.models import Credential
 from notifications.events.happening import Happening
+from notifications.events.kafka import _producer
 from notifications.events.models import Event
 from notifications.events.processing import process_turn
 from notifications.records.models import NotificationRecord
@@ -73,6 +74,7 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), free_ports(1)[0]).running() as kafka:
         yield kafka.url
+        _producer.cache_clear()  # else it would go on asking for a broker that is gone
 
 
 @pytest.fixture
