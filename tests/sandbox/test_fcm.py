@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -80,19 +81,21 @@ def test_googles_own_library_gets_a_token(sandbox: Sandbox, account: dict[str, A
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exp": int(time.time()) - 100, "iat": int(time.time()) - 3700},
-        {"exp": int(time.time()) + 7200},
-        {"iat": int(time.time()) + 1000, "exp": int(time.time()) + 2000},
-        {"aud": "https://elsewhere.example/token"},
-        {"scope": "https://www.googleapis.com/auth/drive"},
-        {"iss": "nobody"},
-        {"iss": None},
-        {"exp": None},
-        {"iss": "auth-fail@other.iam.gserviceaccount.com"},
+        lambda now: {"exp": now - 100, "iat": now - 3700},
+        lambda now: {"exp": now + 7200},
+        lambda now: {"iat": now + 1000, "exp": now + 2000},
+        lambda now: {"aud": "https://elsewhere.example/token"},
+        lambda now: {"scope": "https://www.googleapis.com/auth/drive"},
+        lambda now: {"iss": "nobody"},
+        lambda now: {"iss": None},
+        lambda now: {"exp": None},
+        lambda now: {"iss": "auth-fail@other.iam.gserviceaccount.com"},
     ],
 )
-def test_bad_assertions_get_no_token(sandbox: Sandbox, account: dict[str, Any], changes: dict[str, Any]) -> None:
-    status, answer = ask(sandbox, assertion(account, **changes))
+def test_bad_assertions_get_no_token(
+    sandbox: Sandbox, account: dict[str, Any], changes: Callable[[int], dict[str, Any]]
+) -> None:
+    status, answer = ask(sandbox, assertion(account, **changes(int(time.time()))))
     assert (status, answer["error"]) == (400, "invalid_grant")
     assert answer["error_description"]
 

@@ -151,22 +151,22 @@ def test_elliptic_curves(issuer: Issuer, acme: Tenant) -> None:
 @pytest.mark.parametrize(
     ("claims", "code"),
     [
-        ({"exp": int(time.time()) - 60}, "token_expired"),
-        ({"exp": None}, "invalid_token"),
-        ({"exp": "soon"}, "invalid_token"),
-        ({"nbf": int(time.time()) + 600}, "token_not_yet_valid"),
-        ({"iat": int(time.time()) + 600}, "token_not_yet_valid"),
-        ({"iss": "https://evil.example.com"}, "untrusted_issuer"),
-        ({"iss": None}, "untrusted_issuer"),
-        ({"tenant_unique_id": None}, "tenant_missing"),
-        ({"tenant_unique_id": {"id": 1}}, "tenant_missing"),
-        ({"tenant_unique_id": "TEN-9999"}, "unknown_tenant"),
-        ({"tenant_unique_id": str(uuid4())}, "unknown_tenant"),
-        ({"user": None, "sub": None}, "subject_missing"),
+        (lambda now: {"exp": now - 60}, "token_expired"),
+        (lambda now: {"exp": None}, "invalid_token"),
+        (lambda now: {"exp": "soon"}, "invalid_token"),
+        (lambda now: {"nbf": now + 600}, "token_not_yet_valid"),
+        (lambda now: {"iat": now + 600}, "token_not_yet_valid"),
+        (lambda now: {"iss": "https://evil.example.com"}, "untrusted_issuer"),
+        (lambda now: {"iss": None}, "untrusted_issuer"),
+        (lambda now: {"tenant_unique_id": None}, "tenant_missing"),
+        (lambda now: {"tenant_unique_id": {"id": 1}}, "tenant_missing"),
+        (lambda now: {"tenant_unique_id": "TEN-9999"}, "unknown_tenant"),
+        (lambda now: {"tenant_unique_id": str(uuid4())}, "unknown_tenant"),
+        (lambda now: {"user": None, "sub": None}, "subject_missing"),
     ],
 )
-def test_refusals(issuer: Issuer, acme: Tenant, rsa_1: Key, claims: dict[str, Any], code: str) -> None:
-    assert refusal(issuer.sign(rsa_1, **claims)) == (401, code)
+def test_refusals(issuer: Issuer, acme: Tenant, rsa_1: Key, claims: Callable[[int], dict[str, Any]], code: str) -> None:
+    assert refusal(issuer.sign(rsa_1, **claims(int(time.time())))) == (401, code)
 
 
 def test_clocks_may_differ_by_half_a_minute(issuer: Issuer, acme: Tenant, rsa_1: Key) -> None:
