@@ -128,4 +128,4 @@ def _first_row(text: str, skipped: int, delimiter: str) -> Dialect | None:
 
 def refused(message: str, field: str = "file") -> InvalidInput:
     """Return the error that names a field of the upload."""
-    return InvalidInput(f"{field}: {message}", errors={field: [message]})
+    return InvalidInput.at(field, message)

@@ -49,7 +49,7 @@ def store(tenant_id: UUID, job_id: UUID, file: IO[bytes], name: str, size: int, 
         raise refused("The file is empty.")
     if size > settings.BULK_MAX_BYTES:
         message = f"The file is longer than {settings.BULK_MAX_BYTES:,} octets."
-        raise TooLarge(f"file: {message}", errors={"file": [message]})
+        raise TooLarge.at("file", message)
     digest = _digest(file)
     if is_workbook(file):
         check_workbook(file)

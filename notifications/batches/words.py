@@ -48,7 +48,7 @@ def words_of(channel: str, *, content: Mapping[str, Any] | None, template: str =
     """
     if bool(content) == bool(template):
         message = "Give either content or a template."
-        raise InvalidInput(f"content: {message}", errors={"content": [message]})
+        raise InvalidInput.at("content", message)
     if template:
         version = resolve(template, channel=channel_of(channel).key)
         return Words({}, version.id, compiled_version(version.id), version.template.category)

@@ -163,7 +163,7 @@ def schedule(caller: Caller, campaign_id: UUID, at: datetime, *, in_recipient_ti
     last = begins + timedelta(hours=26) if in_recipient_timezone else begins
     if last <= now or begins > now + _HORIZON:
         message = "Must lie in the future." if last <= now else f"Must lie within {_HORIZON.days} days."
-        raise InvalidInput(f"at: {message}", errors={"at": [message]})
+        raise InvalidInput.at("at", message)
     _make_ready(campaign)
     campaign.scheduled_at, campaign.local_start = begins, at if in_recipient_timezone else None
     if campaign.status == CampaignStatus.DRAFT:
@@ -341,4 +341,4 @@ def _save_launch(campaign: Campaign, **more: Any) -> None:
 
 
 def _refuse(field: str, message: str) -> None:
-    raise InvalidInput(f"{field}: {message}", errors={field: [message]})
+    raise InvalidInput.at(field, message)

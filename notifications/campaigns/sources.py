@@ -172,4 +172,4 @@ def begin(campaign: Campaign) -> None:
 
 
 def _refuse(field: str, message: str) -> None:
-    raise InvalidInput(f"{field}: {message}", errors={field: [message]})
+    raise InvalidInput.at(field, message)

@@ -152,4 +152,4 @@ def check_variants(variants: Sequence[Mapping[str, Any]], ab_test: Mapping[str, 
 
 
 def _refuse(field: str, message: str) -> None:
-    raise InvalidInput(f"{field}: {message}", errors={field: [message]})
+    raise InvalidInput.at(field, message)

@@ -233,7 +233,7 @@ def _quiet_values(user_id: str, quiet: Mapping[str, Any] | None) -> dict[str, An
     start, end, zone = quiet["start"], quiet["end"], quiet.get("time_zone") or _zones_of([user_id])[user_id]
     if start == end:
         message = "Must differ from the start; to get nothing, switch the channels off."
-        raise InvalidInput(f"quiet_hours.end: {message}", errors={"quiet_hours.end": [message]})
+        raise InvalidInput.at("quiet_hours.end", message)
     try:
         check_time_zone(zone)
     except ValueError as error:

@@ -149,7 +149,7 @@ def _whose(caller: Caller, user_id: str | None, others: Collection[Permission]) 
     if user_id is None:
         if not caller.may(Permission.SELF):
             message = "Say whose device it is: this caller is no person."
-            raise InvalidInput(f"user_id: {message}", errors={"user_id": [message]})
+            raise InvalidInput.at("user_id", message)
         return caller.actor_id
     if not _is_own(caller, user_id) and not _may_any(caller, others):
         raise PermissionDenied("You may only manage your own devices.")

@@ -98,12 +98,12 @@ def set_user_service(caller: Caller, *, url: str, secret: str, enabled: bool = T
     parts = _check_url(url)
     if not secret or not (is_masked(secret) or (secret.isascii() and secret.isprintable())):
         message = "Must be printable ASCII: it is sent in a header."
-        raise InvalidInput(f"secret: {message}", errors={"secret": [message]})
+        raise InvalidInput.at("secret", message)
     service = UserService.objects.select_for_update().first()
     if is_masked(secret):
         if service is None or urlsplit(service.url)[:2] != parts:
             message = "Enter the secret itself: it is not sent to a new host unseen."
-            raise InvalidInput(f"secret: {message}", errors={"secret": [message]})
+            raise InvalidInput.at("secret", message)
         encrypted = bytes(service.secret_encrypted)
     else:
         service = service or UserService(tenant_id=caller.required_tenant_id())
@@ -295,5 +295,5 @@ def _check_url(url: str) -> tuple[str, str]:
         if "{" in parts.netloc or url.count(PLACE) != 1:
             raise ValueError(f"Must hold {PLACE} once, after the host, as {example} does.")
     except ValueError as error:
-        raise InvalidInput(f"url: {error}", errors={"url": [str(error)]}) from None
+        raise InvalidInput.at("url", str(error)) from None
     return parts.scheme, parts.netloc

@@ -235,7 +235,7 @@ def _role_name(value: Any) -> str:
     try:
         return check_role(value)
     except ValueError as error:
-        raise InvalidInput(f"name: {error}", errors={"name": [str(error)]}) from None
+        raise InvalidInput.at("name", str(error)) from None
 
 
 def _refuse_same_name(role: Role) -> None:

@@ -226,7 +226,7 @@ class Delivery:
             result = SendResult.failure(FailureReason.PROVIDER_ERROR, "Waits: its provider keeps failing.")
         for place, one in enumerate(surplus, start=1):
             due_at = now + timedelta(seconds=max(place / rate, 0.2))
-            self.report(hold(one.claimed, response="", now=now, result=result, due_at=due_at, tries=one.tries))
+            self._hold(one.claimed, result, due_at=due_at, tries=one.tries)
 
     def _hold(
         self, claimed: Claimed, result: SendResult, *, due_at: datetime | None, tries: tuple[Try, ...] = ()

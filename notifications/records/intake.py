@@ -158,7 +158,7 @@ def prove(record: NotificationRecord) -> None:
         template = compiled_version(record.template_version_id)
         if template.channel != record.channel:
             message = f"The template is for {template.channel}, not for {record.channel}."
-            raise InvalidInput(f"template: {message}", errors={"template": [message]})
+            raise InvalidInput.at("template", message)
         fill_in(record, channel_of(record.channel), template)
     except ContentError as error:
         where = f"context.{error.placeholder}" if error.placeholder else "template"

@@ -109,4 +109,4 @@ def unanswered(user_id: str) -> str:
 
 
 def _refusal(message: str) -> InvalidInput:
-    return InvalidInput(f"user_id: {message}", errors={"user_id": [message]})
+    return InvalidInput.at("user_id", message)

@@ -88,7 +88,7 @@ def send(caller: Caller, call: SendCall) -> tuple[list[NotificationRecord], list
     targets, skipped = _targets(call)
     if len(targets) > MAX_NOTIFICATIONS:
         message = f"Makes {len(targets)} notifications; at most {MAX_NOTIFICATIONS} are allowed in a call."
-        raise InvalidInput(f"recipients: {message}", errors={"recipients": [message]})
+        raise InvalidInput.at("recipients", message)
     if not targets:
         asked = next((skip for skip in skipped if skip.code == _UNANSWERED), None)
         if asked:

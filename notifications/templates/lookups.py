@@ -168,7 +168,7 @@ def _refuse(type_: str, value: str, field: str) -> NoReturn:
     more = f" and {len(offered) - _NAMED} more at {place}?type={type_}" if len(offered) > _NAMED else ""
     hint = "" if type_ in CLOSED else f" More can be added at {place}."
     message = f"Unknown {type_} {value[:64]!r}; known: {', '.join(offered[:_NAMED])}{more}.{hint}"
-    raise InvalidInput(f"{field}: {message}", errors={field: [message]})
+    raise InvalidInput.at(field, message)
 
 
 def get(lookup_id: UUID) -> Lookup:
@@ -194,7 +194,7 @@ def create(caller: Caller, *, type: str, value: str, **fields: Any) -> Lookup:
         if type in CLOSED:
             _refuse(type, value, "value")
         message = f"Your own values of the type {type!r} are kept at {_kept[type].place}: add it there."
-        raise InvalidInput(f"type: {message}", code="kept_elsewhere", errors={"type": [message]})
+        raise InvalidInput.at("type", message, code="kept_elsewhere")
     try:
         with transaction.atomic():
             made = Lookup.objects.create(tenant_id=current_tenant_id(), type=type, value=value, **fields)
@@ -234,7 +234,7 @@ def _as_locale(tag: str) -> str:
     try:
         return normal_locale(tag)
     except ValueError as error:
-        raise InvalidInput(f"value: {error}", errors={"value": [str(error)]}) from None
+        raise InvalidInput.at("value", str(error)) from None
 
 
 @lru_cache(maxsize=1)

@@ -321,7 +321,7 @@ def _check_url(url: str) -> None:
 
 
 def _refuse(field: str, message: str) -> None:
-    raise InvalidInput(f"{field}: {message}", errors={field: [message]})
+    raise InvalidInput.at(field, message)
 
 
 def _own_secret(secret: str, scheme: Scheme) -> str:
@@ -331,7 +331,7 @@ def _own_secret(secret: str, scheme: Scheme) -> str:
         return check_secret(secret)
     except ValueError:
         message = "Must be 'whsec_' and 24 to 64 bytes in base64."
-        raise InvalidInput(f"secret: {message}", errors={"secret": [message]}) from None
+        raise InvalidInput.at("secret", message) from None
 
 
 def _encrypt(endpoint: WebhookEndpoint, secret: str) -> bytes:

@@ -198,7 +198,7 @@ class EventBatch(TenantView):
         items = request.data if isinstance(request.data, list) else self.valid(EventBatchIn)["events"]
         if not 1 <= len(items) <= services.MAX_BATCH:
             message = f"Has {len(items)} events; 1 to {services.MAX_BATCH} are allowed."
-            raise InvalidInput(f"events: {message}", errors={"events": [message]})
+            raise InvalidInput.at("events", message)
         results = services.submit_batch(self.caller, [_read(item) for item in items])
         shown = [_item(index, result) for index, result in enumerate(results)]
         counted = [each["status"] for each in shown]

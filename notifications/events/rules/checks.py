@@ -79,4 +79,4 @@ def _seconds(program: Any, field: str, place: int) -> float:
 
 
 def _refuse(field: str, message: str) -> None:
-    raise InvalidInput(f"{field}: {message}", errors={field: [message]})
+    raise InvalidInput.at(field, message)

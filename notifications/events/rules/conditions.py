@@ -124,7 +124,7 @@ def compile_condition(source: str, field: str = "condition") -> Condition:
     try:
         return _compile(source.strip() or "true")
     except _Refused as error:
-        raise InvalidInput(f"{field}: {error}", errors={field: [str(error)]}) from None
+        raise InvalidInput.at(field, str(error)) from None
 
 
 def scope_of(event: Happening) -> Scope:
