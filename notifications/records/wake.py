@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
@@ -20,8 +21,9 @@ from notification_service.lib.redis import RedisUnavailable, attempt
 log = structlog.get_logger(__name__)
 
 DRAIN_TASK = "notifications.records.tasks.drain"
-#: How long a token is believed to be in the queue, in milliseconds; longer queues get a second one, which harms nobody.
-_QUEUED_MS = 60_000
+#: How long a token is believed to be in the queue, in milliseconds, also if whoever was given it has frozen. Longer
+#: queues get a second one, which harms nobody.
+_QUEUED_MS = 2_000 * settings.LEASE_SECONDS
 #: How long a drain is believed to run without having been heard of.
 _RUNNING_MS = 10_000
 

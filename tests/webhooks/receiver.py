@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from tests.running_service import wait_until
+
 
 @dataclass
 class Received:
@@ -54,6 +56,10 @@ class Receiver:
         """Return the bodies; raises if one does not verify."""
         return [Webhook(secret).verify(each.body, each.headers) for each in self.received]
 
+    def hears(self, count: int) -> None:
+        """Wait until it has been called so often."""
+        wait_until(lambda: len(self.received) >= count, 20)
+
     async def _start(self) -> None:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
@@ -66,12 +72,13 @@ class Receiver:
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
+        seconds = self.seconds
         self.received.append(Received(request.path, headers, body, self.busy))
         refused = any(f'"userId":"{each}"'.encode() in body for each in self.refuses)
         answer = web.Response(status=500 if refused else self.status, headers=self.headers, text=self.text)
         self.busy += 1
         try:
-            await asyncio.sleep(self.seconds)
+            await asyncio.sleep(seconds)
             while self.hangs:  # noqa: ASYNC110 - set from another thread
                 await asyncio.sleep(0.02)
         finally:

@@ -276,7 +276,8 @@ def test_what_was_under_way_when_an_endpoint_was_disabled_is_not_tried_again(
     endpoint = make_endpoint()
     receiver.status, receiver.hangs = 500, True
     publish(admin, "a")
-    deliver(endpoint, wait=0.3)
+    deliver(endpoint, wait=0)
+    receiver.hears(1)
     admin.client.patch(f"{ENDPOINTS}/{endpoint['id']}", {"enabled": False})
     receiver.hangs = False
     deliver(endpoint)

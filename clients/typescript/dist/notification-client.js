@@ -1,1 +1,1 @@
-import{a as g,b as h}from"./chunk-NOVC4WGD.js";import{a,b,c,e as d,f as e,h as f}from"./chunk-6ZEFBECW.js";export{b as Api,a as ApiError,h as ChatClient,g as ChatLog,d as Inbox,e as NotificationApi,f as NotificationClient,c as makeConnection};
+import{a as g,b as h}from"./chunk-VLWHGFVU.js";import{a,b,c,e as d,f as e,h as f}from"./chunk-6ZEFBECW.js";export{b as Api,a as ApiError,h as ChatClient,g as ChatLog,d as Inbox,e as NotificationApi,f as NotificationClient,c as makeConnection};

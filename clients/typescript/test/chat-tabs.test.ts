@@ -159,6 +159,41 @@ describe("tabs that chat", () => {
     assert.equal(first.sent("stop_typing").length, 1);
   });
 
+  describe("after a lost connection", () => {
+    const reconnect = async (): Promise<void> => {
+      await first.world.socket.ends(1006);
+      await clock.pass(1_000);
+      await first.world.socket.says({ type: "connection_established", user_id: "uma", heartbeat_seconds: 25 });
+    };
+
+    test("what was typed before the conversation was joined is told once it is, unless that is long ago", async () => {
+      const told = (): number => first.world.socket.all("start_typing").length;
+      await reconnect();
+      second.client.type(ID); // the service answers that one has to join first
+      await settle();
+      assert.equal(told(), 1);
+      await first.answerAll();
+      assert.equal(told(), 2);
+      await clock.pass(5_500);
+      await reconnect();
+      await first.answerAll();
+      assert.equal(told(), 0);
+    });
+
+    test("a conversation that could not be joined is tried again", async () => {
+      const joins = (): Frame[] => first.world.socket.all("join_conversation");
+      await reconnect();
+      const asked = joins().length;
+      assert.ok(asked > 0);
+      for (const { ref } of joins()) await first.says({ type: "error", code: "rate_limited", detail: "Slow down.", ref });
+      await clock.pass(3_000);
+      assert.equal(joins().length, asked * 2);
+      await first.answerAll();
+      await clock.pass(30_000);
+      assert.equal(joins().length, asked * 2);
+    });
+  });
+
   test("when the one that leads goes, the next connects, and sends what got no answer once more", async () => {
     second.client.send(ID, { text: "In between" });
     await settle();

@@ -4,6 +4,8 @@ import type { Environment } from "./environment.js";
 
 /** That we type is told again after so many milliseconds. */
 const TELL_AGAIN = 3_000;
+/** That somebody types counts for so many milliseconds. */
+const TYPING_LASTS = 6_000;
 
 /** Who is in the conversations, how far they have read, how they are, and who types. */
 export class People {
@@ -15,8 +17,11 @@ export class People {
   /** By conversation and person: the timer that ends it. */
   readonly #typing = new Map<string, Map<string, unknown>>();
 
-  /** By conversation: when it was told that we type. */
+  /** By conversation: when we typed last, and when that was told. */
+  readonly #typed = new Map<string, number>();
   readonly #told = new Map<string, number>();
+  /** The conversations that the connection is known to have joined. */
+  readonly #joined = new Set<string>();
 
   constructor(environment: Environment, onChange: (conversationId: string) => void, send: (frame: Frame) => boolean) {
     this.#environment = environment;
@@ -80,25 +85,44 @@ export class People {
     if (wasTyping !== seconds > 0) this.#onChange(id);
   }
 
-  /** The connection is lost: nobody is heard typing any more. */
-  nobodyTypes(): void {
+  /** The connection is lost: nobody is heard typing any more, and nobody hears us. */
+  lost(): void {
     for (const id of this.#typing.keys()) for (const userId of this.typing(id)) this.type(id, userId, 0);
+    this.#joined.clear();
+    this.#told.clear();
+  }
+
+  hasJoined(id: string): boolean {
+    return this.#joined.has(id);
+  }
+
+  /** We are heard in a conversation from now on. That we type may have been told to nobody: tell it again. */
+  joined(id: string): void {
+    if (this.#joined.has(id)) return;
+    this.#joined.add(id);
+    if (this.#environment.now() - (this.#typed.get(id) ?? Number.NEGATIVE_INFINITY) < TYPING_LASTS) this.#tell(id);
   }
 
   /** We type: tell it, but not at every key. */
   tellTyping(id: string): void {
     const now = this.#environment.now();
-    if (now - (this.#told.get(id) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN) return;
-    if (this.#send({ type: "start_typing", conversation_id: id })) this.#told.set(id, now);
+    this.#typed.set(id, now);
+    if (now - (this.#told.get(id) ?? Number.NEGATIVE_INFINITY) >= TELL_AGAIN) this.#tell(id);
   }
 
   /** We type no more, and have sent nothing. */
   tellStopped(id: string): void {
+    this.#typed.delete(id);
     if (this.#told.delete(id)) this.#send({ type: "stop_typing", conversation_id: id });
   }
 
   /** We have sent what we typed: whoever gets it sees that. */
   wrote(id: string): void {
+    this.#typed.delete(id);
     this.#told.delete(id);
+  }
+
+  #tell(id: string): void {
+    if (this.#send({ type: "start_typing", conversation_id: id })) this.#told.set(id, this.#environment.now());
   }
 }

@@ -249,7 +249,7 @@ export class ChatClient extends Emitter<ChatEvents> {
       this.#outbox.flush();
       void this.#reload();
     } else {
-      this.#people.nobodyTypes();
+      this.#people.lost();
     }
     this.emit("status", { status, reason });
   }
@@ -262,10 +262,15 @@ export class ChatClient extends Emitter<ChatEvents> {
     } catch (error) {
       this.failure = ApiError.from(error);
       this.emit("conversations", undefined);
-      this.#api.environment.setTimeout(() => {
-        if (this.status === "open") void this.#reload();
-      }, RELOAD_AFTER);
+      this.#later(() => void this.#reload());
     }
+  }
+
+  /** Do something in a while if there is a connection then: each one begins with it anyway. */
+  #later(work: () => void): void {
+    this.#api.environment.setTimeout(() => {
+      if (this.status === "open") work();
+    }, RELOAD_AFTER);
   }
 
   #take(frame: Frame): void {
@@ -303,6 +308,7 @@ export class ChatClient extends Emitter<ChatEvents> {
         break;
       case "conversation_joined":
         this.#people.know(id, frame["participants"] as Participant[]);
+        this.#people.joined(id);
         break;
       case "participant_added":
       case "conversation_updated":
@@ -372,8 +378,9 @@ export class ChatClient extends Emitter<ChatEvents> {
       await this.#commands.ask({ type: "join_conversation", conversation_id: id });
       await this.#histories.resume(id);
     } catch (error) {
-      if (error instanceof ApiError && error.code === "not_found") this.#left(id, this.userId);
-      // Anything else: the connection was lost, and the next one begins with this.
+      if (ApiError.from(error).code === "not_found") return this.#left(id, this.userId);
+      // A lost connection, which the next one mends, or a service that is too busy to answer just now.
+      this.#later(() => !this.#people.hasJoined(id) && void this.#listen(id));
     }
   }
 

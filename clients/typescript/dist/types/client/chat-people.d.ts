@@ -17,8 +17,11 @@ export declare class People {
     left(id: string, userId: string): void;
     /** Somebody types for so many seconds, unless it is said again; 0: no more. */
     type(id: string, userId: string, seconds: number): void;
-    /** The connection is lost: nobody is heard typing any more. */
-    nobodyTypes(): void;
+    /** The connection is lost: nobody is heard typing any more, and nobody hears us. */
+    lost(): void;
+    hasJoined(id: string): boolean;
+    /** We are heard in a conversation from now on. That we type may have been told to nobody: tell it again. */
+    joined(id: string): void;
     /** We type: tell it, but not at every key. */
     tellTyping(id: string): void;
     /** We type no more, and have sent nothing. */
