@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -26,6 +26,7 @@ from notifications.recipients.suppressions import category_of
 from notifications.records.bulk import Row, Shared, write_rows
 from notifications.records.categories import categorised
 from notifications.records.preferred import can_be_gathered
+from notifications.records.roster import unanswered
 from notifications.records.words import provable
 from notifications.templates.rendering import CompiledTemplate, compiled_version
 from notifications.templates.services import resolve
@@ -49,7 +50,10 @@ class Draft:
 
 @dataclass(slots=True)
 class Reaction:
-    """What one rule, or the catalogue, made of an event. ``order`` is what it wants done otherwise than at once."""
+    """What one rule, or the catalogue, made of an event. ``order`` is what it wants done otherwise than at once.
+
+    ``patience`` is how long a message may wait for who its person is, if nobody said so; ``waits``: it does.
+    """
 
     by: str
     matched: bool
@@ -59,6 +63,8 @@ class Reaction:
     rule_id: UUID | None = None
     order: Any = None
     cancels: str = ""
+    patience: timedelta | None = None
+    waits: bool = False
 
     def story(self) -> dict[str, Any]:
         """Return it as the event's row keeps it."""
@@ -71,7 +77,7 @@ class Reaction:
         }
         if self.rule_id:
             told["rule_id"] = str(self.rule_id)
-        if self.order:
+        if self.order or self.waits:
             told["waiting"] = True
         return told
 
@@ -196,7 +202,7 @@ def add_messages(
         if key not in channels:
             reaction.skipped.append(_skip(key, "unknown_channel", f"There is no channel {key!r}."))
         elif not person.addresses.get(key):
-            reaction.skipped.append(_no_address(key))
+            _miss(reaction, person, lane, _no_address(key))
         elif obstacle := ways.obstacle(key, mode):
             reaction.skipped.append(_skip(key, "no_credential", obstacle))
         else:
@@ -204,9 +210,17 @@ def add_messages(
                 try:
                     row = _row(event, person, address, ways.wording(words, key, event.type, sound), context, ways)
                 except ContentError as error:
-                    reaction.skipped.append(_skip(key, "content_error", error.message))
+                    _miss(reaction, person, lane, _skip(key, "content_error", error.message))
                 else:
                     reaction.drafts.append(Draft(key, lane, event.mode, row))
+
+
+def _miss(reaction: Reaction, person: Person, lane: str, skip: dict[str, str]) -> None:
+    """Say why there is no message; of somebody about whom nobody answered, that is why."""
+    if person.unanswered:
+        skip = _skip(skip["channel"], "user_service", unanswered(person.user_id))
+        reaction.patience = max(settings.LANE_DEADLINES[lane], reaction.patience or timedelta())
+    reaction.skipped.append(skip)
 
 
 def carry_out(drafts: Sequence[Draft]) -> int:

@@ -10,6 +10,7 @@ from notifications.events.rules.models import Rule, RuleVersion, Step, Throttle
 from tenants.isolation import TenantModel
 
 __all__ = [
+    "UNDECIDED",
     "DeadLetter",
     "Event",
     "EventSetting",
@@ -32,12 +33,20 @@ def place_of_event(tenant_id: UUID, event_id: UUID) -> bytes:
 
 
 class EventStatus(models.TextChoices):
-    """Where an event stands. ``ignored``: nobody wanted to hear of it."""
+    """Where an event stands. ``ignored``: nobody wanted to hear of it.
+
+    ``waiting``: the tenant's user service has not said who the person is; it is asked again.
+    """
 
     PENDING = "pending", "Pending"
+    WAITING = "waiting", "Waiting"
     PROCESSED = "processed", "Processed"
     IGNORED = "ignored", "Ignored"
     FAILED = "failed", "Failed"
+
+
+#: Of these nothing has come yet.
+UNDECIDED = (EventStatus.PENDING, EventStatus.WAITING)
 
 
 class Event(TenantModel):
@@ -68,6 +77,7 @@ class Event(TenantModel):
     reactions = models.JSONField(default=list)
     detail = models.TextField(blank=True, default="")
     received_at = models.DateTimeField()
+    # When it was decided on; while it waits, when that was tried last.
     processed_at = models.DateTimeField(null=True)
 
     class Meta(TenantModel.Meta):
@@ -77,6 +87,7 @@ class Event(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "-id"], name="event_list"),
             models.Index(fields=["tenant", "id"], name="event_pending", condition=models.Q(status="pending")),
+            models.Index(fields=["processed_at"], name="event_waiting", condition=models.Q(status="waiting")),
             models.Index(
                 fields=["received_at"], name="event_secret", condition=models.Q(secrets_encrypted__isnull=False)
             ),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from notifications.events.happening import Happening
 from notifications.recipients import people as recipients
 from notifications.recipients.services import PUSH, devices_of
-from notifications.recipients.user_service import look_up
+from notifications.recipients.user_service import ask_about
 
 #: Objects of a payload that describe the person, looked at before the payload itself.
 _OBJECTS: Final = ("recipient", "employee_details", "user", "customer", "candidate")
@@ -29,13 +29,17 @@ _CHANNELS: Final = (*_FIELDS, "inapp")
 
 @dataclass(slots=True)
 class Person:
-    """Somebody who is to be told. ``addresses`` are by channel; ``about`` is what words may say of them as ``user``."""
+    """Somebody who is to be told. ``addresses`` are by channel; ``about`` is what words may say of them as ``user``.
+
+    ``unanswered``: the tenant's own service may know more of them, but did not answer.
+    """
 
     user_id: str
     name: str
     addresses: Mapping[str, Sequence[str]]
     locale: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+    unanswered: bool = False
 
 
 def people_of(events: Collection[Happening]) -> list[Person]:
@@ -51,7 +55,8 @@ def people_of(events: Collection[Happening]) -> list[Person]:
     known = recipients.people_by_user_id(ids)
     barred = recipients.barred_among(ids - known.keys())
     bare = {person.user_id for person in given if person.addresses.keys() == {"inapp"}}
-    known |= look_up(bare - known.keys() - barred)
+    asked = ask_about(bare - known.keys() - barred)
+    known |= asked.people
     stored = {person.user_id: person for person in reachable(known.values())}
     devices = devices_of(ids - known.keys())
     found = []
@@ -60,11 +65,10 @@ def people_of(events: Collection[Happening]) -> list[Person]:
             found.append(replace(person, addresses={}))
         elif person.user_id in known:
             found.append(_joined(person, stored[known[person.user_id].user_id]))
-        elif person.user_id in devices:
-            tokens = [device.token for device in devices[person.user_id]]
-            found.append(replace(person, addresses={PUSH: tokens, **person.addresses}))
         else:
-            found.append(person)
+            tokens = [device.token for device in devices.get(person.user_id, ())]
+            addresses = {PUSH: tokens, **person.addresses} if tokens else person.addresses
+            found.append(replace(person, addresses=addresses, unanswered=person.user_id in asked.unanswered))
     return found
 
 

@@ -8,16 +8,20 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
+from django.utils import timezone
 
 from notifications.events.catalogue import known_events
 from notifications.events.happening import Happening
 from notifications.events.messages import Context, Reaction, Ways, Words, add_messages
 from notifications.events.models import EventSetting, EventStatus
+from notifications.events.patience import is_worth_waiting
 from notifications.events.people import Person, people_of
 from notifications.events.rules.matching import active_rules, by_rules
 from notifications.events.settings_of import settings_by_type
+from notifications.records.roster import unanswered
 from notifications.records.states import Lane
 
+_WAITING: Final = str(EventStatus.WAITING)
 _PROCESSED: Final = str(EventStatus.PROCESSED)
 _IGNORED: Final = str(EventStatus.IGNORED)
 _FAILED: Final = str(EventStatus.FAILED)
@@ -27,6 +31,7 @@ def react(events: Sequence[Happening]) -> list[list[Reaction]]:
     """Return the reactions to each event, in one pass. Needs the tenant's scope. Writes nothing."""
     ways, settings_of, rules = Ways(), settings_by_type(), active_rules()
     plans: dict[str, _Plan | None] = {}
+    now = timezone.now()
     found = []
     for event, person in zip(events, people_of(events), strict=True):
         if event.depth > settings.EVENT_MAX_DEPTH:
@@ -38,14 +43,23 @@ def react(events: Sequence[Happening]) -> list[list[Reaction]]:
         plan = plans[event.type]
         if plan is not None and not any(reaction.matched for reaction in reactions):
             reactions.append(_by_catalogue(event, person, plan, ways))
-        found.append(reactions)
+        waits = is_worth_waiting(reactions, event.received_at, now)
+        found.append([_put_off(person)] if waits else reactions)
     return found
+
+
+def _put_off(person: Person) -> Reaction:
+    """The reaction to an event about somebody of whom nothing was said: nothing yet, from none of the rules."""
+    return Reaction("user_service", matched=False, why=f"{unanswered(person.user_id)} It is asked again.", waits=True)
 
 
 def conclude(event: Happening, reactions: Sequence[Reaction], now: datetime) -> None:
     """Write into the event what came of it."""
     event.reactions = [reaction.story() for reaction in reactions]
-    event.processed_at = now
+    event.processed_at, event.detail = now, ""
+    if reactions and reactions[0].waits:
+        event.status, event.detail = _WAITING, reactions[0].why
+        return
     wanted = [reaction for reaction in reactions if reaction.matched]
     if not wanted:
         event.status = _IGNORED

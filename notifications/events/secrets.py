@@ -23,7 +23,7 @@ from notification_service.lib.masking import MASK, is_secret_name
 from notifications.channels.sms import measure
 from notifications.events.catalogue import known_events
 from notifications.events.happening import Happening
-from notifications.events.models import Event, EventStatus
+from notifications.events.models import UNDECIDED, Event
 from notifications.records.hooks import Finish
 from notifications.records.models import NotificationRecord
 from notifications.records.queue import Claimed
@@ -134,7 +134,7 @@ def forget_spent(limit: int = 500) -> int:
 
     Needs ``platform_scope``.
     """
-    holding = Event.objects.exclude(secrets_encrypted=None).exclude(status=EventStatus.PENDING).order_by("received_at")
+    holding = Event.objects.exclude(secrets_encrypted=None).exclude(status__in=UNDECIDED).order_by("received_at")
     events = list(holding.only("id", "reactions", "received_at")[:limit])
     ids = {event.id: record_ids(event.reactions) for event in events}
     everything = [record_id for each in ids.values() for record_id in each]

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from notification_service.lib.scope import platform_scope
-from notifications.events import outbox, secrets
+from notifications.events import outbox, patience, secrets
 from notifications.events.kafka import configured
-from notifications.events.models import DeadLetter, Event, EventStatus
+from notifications.events.models import UNDECIDED, DeadLetter, Event
 from notifications.events.processing import TURN, process_turn, tenants_with_pending
 from notifications.events.rules import schedule, steps
 from notifications.events.wake import taken, wake
@@ -42,8 +42,10 @@ def process(tenant_id: str) -> None:
 
 @shared_task(name="notifications.events.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)
 def sweep() -> None:
-    """Find pending events and due steps without a token, and secrets that no message needs any more."""
+    """Find pending events and due steps without a token, whom to ask about again, and secrets that are spent."""
     schedule.follow_zones()
+    with platform_scope("ask user services again"):
+        patience.ask_again()
     for tenant_id in {*tenants_with_pending(), *steps.tenants_with_due(), *schedule.tenants_with_due()}:
         wake(tenant_id)
     with platform_scope("forget spent secrets"):
@@ -72,7 +74,7 @@ def housekeep() -> None:
         return
     end = timezone.now() - timedelta(days=settings.EVENT_RETENTION_DAYS)
     with platform_scope("forget old events"):
-        old = Event.objects.filter(received_at__lt=end).exclude(status=EventStatus.PENDING).order_by("id")
+        old = Event.objects.filter(received_at__lt=end).exclude(status__in=UNDECIDED).order_by("id")
         Event.objects.filter(id__in=list(old.values_list("id", flat=True)[:_FORGET_AT_ONCE])).delete()
         buried = DeadLetter.objects.filter(created_at__lt=end).order_by("id")
         DeadLetter.objects.filter(id__in=list(buried.values_list("id", flat=True)[:_FORGET_AT_ONCE])).delete()

@@ -57,11 +57,6 @@ class Found:
     unanswered: frozenset[str] = frozenset()
 
 
-def look_up(user_ids: Collection[str]) -> dict[str, Person]:
-    """Return those whom the tenant's user service knows, by the id that was asked, as ``ask_about`` does."""
-    return ask_about(user_ids).people
-
-
 def ask_about(user_ids: Collection[str]) -> Found:
     """Return what the tenant's user service says of people; nothing if there is none. Needs the tenant's scope.
 

@@ -23,6 +23,7 @@ from notifications.events.processing import process_turn
 from notifications.records.models import NotificationRecord
 from tests.conftest import Persona
 from tests.events.kafka_client import Kafka
+from tests.recipients.their_service import store, theirs, this_machine_is_allowed  # noqa: F401 - fixtures
 from tests.records.conftest import engine, mail_program, mail_server, make_credential  # noqa: F401 - fixtures
 
 EVENTS = "/api/v1/events"

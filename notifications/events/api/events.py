@@ -96,7 +96,7 @@ class EventOut(serializers.ModelSerializer[Event]):
 
 
 class ReactionOut(serializers.Serializer[Any]):
-    by = serializers.CharField(help_text="`catalogue`, `webhook`, `loop_guard`, or the name of a rule.")
+    by = serializers.CharField(help_text="`catalogue`, `webhook`, `loop_guard`, `user_service`, or the name of a rule.")
     rule_id = serializers.UUIDField(required=False)
     matched = serializers.BooleanField()
     why = serializers.CharField()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from notification_service.lib.scope import current_tenant_id, platform_scope, te
 from notifications.events.happening import FIELDS, Happening
 from notifications.events.messages import Reaction, Ways, carry_out, within_quota
 from notifications.events.models import Event
+from notifications.events.patience import asked_next, is_worth_waiting
 from notifications.events.people import people_of, reachable
 from notifications.events.rules.matching import ActiveRule, Order, add_for, made_ready, named_targets
 from notifications.events.rules.models import RuleVersion, Step, StepKind, StepStatus, Throttle
@@ -111,6 +112,8 @@ def take_steps(tenant_id: UUID, limit: int = TURN) -> int:
             try:
                 with transaction.atomic():
                     _take(step, rules[step.version_id], ways)
+            except _Unanswered:
+                _put_off(step)
             except (OperationalError, InterfaceError):
                 raise
             except Exception as error:
@@ -118,6 +121,20 @@ def take_steps(tenant_id: UUID, limit: int = TURN) -> int:
                 what = "The database refused it" if isinstance(error, Error) else "Internal error"
                 _finish(step, StepStatus.FAILED, f"{what} ({type(error).__name__}).")
         return len(steps)
+
+
+class _Unanswered(Exception):
+    """The tenant's user service did not say who somebody is: what was begun is taken back, to be done later."""
+
+
+def _put_off(step: Step) -> None:
+    due = _due_first(step)
+    step.state, step.due_at = {**step.state, "due": due.isoformat()}, asked_next(due, timezone.now())
+    step.save(update_fields=["state", "due_at"])
+
+
+def _due_first(step: Step) -> datetime:
+    return datetime.fromisoformat(step.state["due"]) if "due" in step.state else step.due_at
 
 
 def _take(step: Step, rule: ActiveRule, ways: Ways) -> None:
@@ -134,6 +151,8 @@ def _take(step: Step, rule: ActiveRule, ways: Ways) -> None:
             rest = _send_digest(step, rule, event, reaction, ways)
         case _:
             rest = _escalate(step, rule, event, reaction, ways)
+    if is_worth_waiting([reaction], _due_first(step), timezone.now()):
+        raise _Unanswered
     if not within_quota("test" if event.mode == "test" else "live", len(reaction.drafts)):
         _finish(step, StepStatus.FAILED, "This month's quota of notifications is used up.")
         return
