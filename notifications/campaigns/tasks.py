@@ -14,7 +14,7 @@ from notification_service.lib.scope import platform_scope, tenant_scope
 from notifications.campaigns import retention, tallies
 from notifications.campaigns.models import Campaign
 from notifications.campaigns.turns import run_turn
-from notifications.campaigns.wake import TURN_TASK, again, finished, wake
+from notifications.campaigns.wake import TURN_TASK, again, finished, take, wake
 
 log = structlog.get_logger(__name__)
 
@@ -24,16 +24,19 @@ _MOST_AT_ONCE = 500
 
 
 @shared_task(name=TURN_TASK)
-def turn(tenant_id: str, campaign_id: str) -> None:
+def turn(tenant_id: str, campaign_id: str, text: str = "") -> None:
     """Give one campaign a turn, and put its token back at the queue's tail if it wants another soon."""
     tenant, campaign = UUID(tenant_id), UUID(campaign_id)
+    token = take(campaign, text)
+    if token is None:
+        return
     try:
-        wait = run_turn(tenant, campaign)
+        wait = run_turn(tenant, campaign, token)
     except BaseException:
         finished(campaign)
         raise
     if wait is not None and wait <= _SHORT_WAIT:
-        again(tenant, campaign, wait)
+        again(tenant, campaign, token, wait)
     else:
         finished(campaign)
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from notification_service.lib.errors import ServiceError, TooManyRequests
 from notification_service.lib.scope import tenant_scope
+from notification_service.lib.tokens import UNNAMED, Taken
 from notifications.campaigns import sources, tallies
 from notifications.campaigns.fanout import CHUNK, cancel_staged, due_backlog, record_some
 from notifications.campaigns.models import Campaign, CampaignRecipient, CampaignTally
@@ -48,11 +49,11 @@ _MOST_FAILURES: Final = 12
 _PURGE: Final = 10_000
 
 
-def run_turn(tenant_id: UUID, campaign_id: UUID) -> float | None:
+def run_turn(tenant_id: UUID, campaign_id: UUID, token: Taken = UNNAMED) -> float | None:
     """Give a campaign a turn; return in how many seconds it wants the next one, or None if it wants none now."""
     ends = time.monotonic() + TURN
     while True:
-        running(campaign_id)
+        running(campaign_id, token)
         try:
             due = _step(tenant_id, campaign_id)
         except (OperationalError, InterfaceError):

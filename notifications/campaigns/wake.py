@@ -15,14 +15,14 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from notification_service.lib.redis import RedisUnavailable, attempt
+from notification_service.lib.tokens import Taken, Tokens
 
 log = structlog.get_logger(__name__)
 
 TURN_TASK: Final = "notifications.campaigns.tasks.turn"
 _QUEUE: Final = "bulk"
 #: How long a token is believed to be in the queue or a turn to run without having been heard of, in milliseconds.
-_QUEUED_MS, _RUNNING_MS = 2_000 * settings.LEASE_SECONDS, 1_000 * settings.LEASE_SECONDS
+_tokens: Final = Tokens(queued_ms=2_000 * settings.LEASE_SECONDS, running_ms=1_000 * settings.LEASE_SECONDS)
 
 
 def wake_after_commit(tenant_id: UUID, campaign_id: UUID) -> None:
@@ -32,38 +32,35 @@ def wake_after_commit(tenant_id: UUID, campaign_id: UUID) -> None:
 
 def wake(tenant_id: UUID, campaign_id: UUID) -> bool:
     """Send a token unless one is under way; return whether that was done. Never raises."""
-    try:
-        if not attempt(lambda client: client.set(_key(campaign_id), "queued", nx=True, px=_QUEUED_MS)):
-            return False
-    except RedisUnavailable:
-        return False
-    return _send(tenant_id, campaign_id, 0.0)
+    text = _tokens.issue(_key(campaign_id))
+    return text is not None and _send(tenant_id, campaign_id, text, 0.0)
 
 
-def running(campaign_id: UUID) -> None:
+def take(campaign_id: UUID, text: str) -> Taken | None:
+    """Return a token that came out of the queue, or None if it ends here, because an older one is out."""
+    return _tokens.take(_key(campaign_id), text)
+
+
+def running(campaign_id: UUID, token: Taken) -> None:
     """Say that a turn runs: repeated while it does."""
-    _say(campaign_id, "running", _RUNNING_MS)
+    _tokens.keep(_key(campaign_id), token)
 
 
-def again(tenant_id: UUID, campaign_id: UUID, seconds: float) -> None:
+def again(tenant_id: UUID, campaign_id: UUID, token: Taken, seconds: float) -> None:
     """Put the token of a running turn back into the queue, to be taken after some (few) seconds."""
-    _say(campaign_id, "queued", _QUEUED_MS)
-    _send(tenant_id, campaign_id, seconds)
+    _send(tenant_id, campaign_id, _tokens.put_back(_key(campaign_id), token), seconds)
 
 
 def finished(campaign_id: UUID) -> None:
     """Say that no token is under way."""
-    try:
-        attempt(lambda client: client.delete(_key(campaign_id)))
-    except RedisUnavailable:
-        return
+    _tokens.drop(_key(campaign_id))
 
 
-def _send(tenant_id: UUID, campaign_id: UUID, seconds: float) -> bool:
+def _send(tenant_id: UUID, campaign_id: UUID, text: str, seconds: float) -> bool:
     try:
         current_app.send_task(
             TURN_TASK,
-            args=[str(tenant_id), str(campaign_id)],
+            args=[str(tenant_id), str(campaign_id), text],
             queue=_QUEUE,
             countdown=seconds or None,
             ignore_result=True,
@@ -73,13 +70,6 @@ def _send(tenant_id: UUID, campaign_id: UUID, seconds: float) -> bool:
         finished(campaign_id)
         return False
     return True
-
-
-def _say(campaign_id: UUID, what: str, milliseconds: int) -> None:
-    try:
-        attempt(lambda client: client.set(_key(campaign_id), what, px=milliseconds))
-    except RedisUnavailable:
-        return
 
 
 def _key(campaign_id: UUID) -> str:

@@ -19,7 +19,7 @@ from notifications.events.kafka import configured
 from notifications.events.models import UNDECIDED, DeadLetter, Event
 from notifications.events.processing import TURN, process_turn, tenants_with_pending
 from notifications.events.rules import schedule, steps
-from notifications.events.wake import taken, wake
+from notifications.events.wake import take, wake
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +29,16 @@ _FORGET_AT_ONCE: Final = 10_000
 
 
 @shared_task(name="notifications.events.tasks.process")
-def process(tenant_id: str) -> None:
+def process(tenant_id: str, text: str = "") -> None:
     """Process a tenant's pending events and take the steps that are due, in turns."""
     tenant, until = UUID(tenant_id), time.monotonic() + _PATIENCE
-    taken(tenant)
+    token = take(tenant, text)
+    if token is None:
+        return
     schedule.run_due(tenant)
     while process_turn(tenant) >= TURN or steps.take_steps(tenant) > 0:
         if time.monotonic() > until:
-            wake(tenant)
+            wake(tenant, token)
             return
 
 

@@ -11,13 +11,13 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from notification_service.lib.redis import RedisUnavailable, attempt
+from notification_service.lib.tokens import Taken, Tokens
 
 log = structlog.get_logger(__name__)
 
 PROCESS_TASK: Final = "notifications.events.tasks.process"
 #: How long a token is believed to be in the queue, in milliseconds.
-_QUEUED_MS: Final = 30_000
+_tokens: Final = Tokens(queued_ms=30_000)
 
 
 def wake_after_commit(tenant_id: UUID) -> None:
@@ -25,24 +25,24 @@ def wake_after_commit(tenant_id: UUID) -> None:
     transaction.on_commit(partial(wake, tenant_id))
 
 
-def wake(tenant_id: UUID) -> None:
-    """Put a token into the queue unless one is there. Never raises."""
-    try:
-        if attempt(lambda client: client.set(_key(tenant_id), "1", nx=True, px=_QUEUED_MS)):
-            current_app.send_task(PROCESS_TASK, args=[str(tenant_id)], queue="normal", ignore_result=True)
-    except RedisUnavailable:
+def wake(tenant_id: UUID, taken: Taken | None = None) -> None:
+    """Put a token into the queue, a new one or that which was taken, unless one is there. Never raises."""
+    text = _tokens.issue(_key(tenant_id), taken)
+    if text is None:
         return
+    try:
+        current_app.send_task(PROCESS_TASK, args=[str(tenant_id), text], queue="normal", ignore_result=True)
     except (OperationalError, OSError) as error:
         log.warning("wake_failed", what="events", error=type(error).__name__)
-        taken(tenant_id)
+        _tokens.drop(_key(tenant_id))
 
 
-def taken(tenant_id: UUID) -> None:
-    """Say that the token was taken out of the queue: whoever commits an event from now on sends a new one."""
-    try:
-        attempt(lambda client: client.delete(_key(tenant_id)))
-    except RedisUnavailable:
-        return
+def take(tenant_id: UUID, text: str) -> Taken | None:
+    """Return a token that came out of the queue, or None if it ends here, because an older one is out.
+
+    Whoever commits an event from now on sends a new one.
+    """
+    return _tokens.take(_key(tenant_id), text)
 
 
 def _key(tenant_id: UUID) -> str:

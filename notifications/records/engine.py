@@ -31,6 +31,7 @@ from notifications.records import hooks, journal, queue, wake
 from notifications.records.chunks import Chunk, claim_chunk
 from notifications.records.delivery import Delivery, Doors
 from notifications.records.outcomes import Outcome, write_outcomes
+from notifications.records.wake import Token
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,10 @@ class Engine:
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
     def drain(self, tenant_id: UUID, lane: str, *, slot: int = 0, patience: float | None = None) -> int:
+        """Serve a lane without a token from its queue."""
+        return self.serve(Token(tenant_id, lane, slot), patience)
+
+    def serve(self, token: Token, patience: float | None = None) -> int:
         """Claim and send what is due in a lane until nothing is, or the turn is over; return how many were claimed.
 
         Waits for what is being sent for ``patience`` seconds (None: until it is done), then leaves it to the engine.
@@ -77,7 +82,7 @@ class Engine:
         """
         if self._closing:
             return 0
-        drained = asyncio.run_coroutine_threadsafe(self._drain(tenant_id, lane, slot, patience), self._loop)
+        drained = asyncio.run_coroutine_threadsafe(self._drain(token, patience), self._loop)
         return drained.result()
 
     def close(self, timeout: float = 8.0) -> None:
@@ -92,7 +97,8 @@ class Engine:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._database.shutdown(wait=False, cancel_futures=True)
 
-    async def _drain(self, tenant_id: UUID, lane: str, slot: int, patience: float | None) -> int:
+    async def _drain(self, mine: Token, patience: float | None) -> int:
+        tenant_id, lane = mine.tenant_id, mine.lane
         if this := asyncio.current_task():
             self._drains.add(this)
             this.add_done_callback(self._drains.discard)
@@ -103,7 +109,7 @@ class Engine:
         under_way = self._under_way[tenant_id, lane]
         while not self._closing:
             if not released:
-                await self._in_thread(wake.running, tenant_id, lane, slot)
+                await self._in_thread(wake.running, mine)
             while sum(under_way.values()) >= _CHUNKS_UNDER_WAY * settings.DRAIN_CHUNK:
                 await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             token = new_id()
@@ -116,20 +122,20 @@ class Engine:
                 under_way[task] = len(chunk.sendable)
                 task.add_done_callback(partial(self._delivered, tenant_id, lane))
             is_full, is_late = chunk.taken == settings.DRAIN_CHUNK, time.monotonic() > ends
-            if is_full and slot + 1 < settings.TENANT_CONCURRENCY:
-                await self._in_thread(wake.wake, tenant_id, lane, slot + 1)
+            if is_full and mine.slot + 1 < settings.TENANT_CONCURRENCY:
+                await self._in_thread(wake.wake, tenant_id, lane, mine.slot + 1)
             if is_full and is_late:
-                await self._in_thread(wake.requeue, tenant_id, lane, slot)
+                await self._in_thread(wake.requeue, mine)
                 break
             if not is_full and (is_late or not chunk.taken):
                 if released:
                     break
                 # Whoever committed a row while our token was about relied on us: drop the token, then look again.
-                await self._in_thread(wake.finished, tenant_id, lane, slot)
+                await self._in_thread(wake.finished, mine)
                 released = True
         else:
             if not released:
-                await self._in_thread(wake.requeue, tenant_id, lane, slot)
+                await self._in_thread(wake.requeue, mine)
         if under_way:
             await asyncio.wait(under_way, timeout=patience)
         return claimed
@@ -262,7 +268,7 @@ class Engine:
                 break
             await asyncio.wait(tasks, timeout=left)
         for tenant_id, lane in lanes:  # others may go on with what was given back
-            await self._in_thread(wake.requeue, tenant_id, lane)
+            await self._in_thread(wake.requeue, Token(tenant_id, lane))
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()), return_exceptions=True)
 
 

@@ -18,7 +18,7 @@ from notifications.records.ends import take_back_lost
 from notifications.records.engine import close_engine, engine
 from notifications.records.idempotency import delete_expired
 from notifications.records.mail_task import send_notification_email
-from notifications.records.wake import wake
+from notifications.records.wake import take, wake
 
 __all__ = ["drain", "gather_digests", "housekeep", "send_notification_email", "sweep"]
 
@@ -29,9 +29,10 @@ PARTITIONED = ["notification_record", "attempt", "record_event"]
 
 
 @shared_task(name="notifications.records.tasks.drain")
-def drain(tenant_id: str, lane: str, slot: int = 0) -> None:
+def drain(tenant_id: str, lane: str, slot: int = 0, text: str = "") -> None:
     """Send what is due in one tenant's lane; the engine goes on sending when the task has ended."""
-    engine().drain(UUID(tenant_id), lane, slot=slot, patience=0)
+    if token := take(UUID(tenant_id), lane, slot, text):
+        engine().serve(token, patience=0)
 
 
 @shared_task(name="notifications.records.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)

@@ -7,6 +7,7 @@ The token is a hint, never the truth: if Redis loses it, the sweeper finds the r
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
@@ -16,16 +17,29 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from notification_service.lib.redis import RedisUnavailable, attempt
+from notification_service.lib.tokens import UNNAMED, Taken, Tokens
 
 log = structlog.get_logger(__name__)
 
 DRAIN_TASK = "notifications.records.tasks.drain"
-#: How long a token is believed to be in the queue, in milliseconds, also if whoever was given it has frozen. Longer
-#: queues get a second one, which harms nobody.
-_QUEUED_MS = 2_000 * settings.LEASE_SECONDS
-#: How long a drain is believed to run without having been heard of.
-_RUNNING_MS = 10_000
+#: A token is believed to be in the queue for twice a lease at least, also if whoever was given it has frozen.
+#: A drain is believed to run for ten seconds without having been heard of.
+_tokens = Tokens(queued_ms=2_000 * settings.LEASE_SECONDS, running_ms=10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Whoever has it drains a tenant's lane."""
+
+    tenant_id: UUID
+    lane: str
+    slot: int = 0
+    taken: Taken = UNNAMED
+
+    @property
+    def key(self) -> str:
+        """Where Redis has what is believed of it."""
+        return f"tenant:{self.tenant_id}:drain:{self.lane}" + (f":{self.slot}" if self.slot else "")
 
 
 def wake_after_commit(tenant_id: UUID, lane: str) -> None:
@@ -35,53 +49,40 @@ def wake_after_commit(tenant_id: UUID, lane: str) -> None:
 
 def wake(tenant_id: UUID, lane: str, slot: int = 0) -> bool:
     """Put a token into the lane's queue unless one is there; return whether that was done. Never raises."""
-    key = _key(tenant_id, lane, slot)
-    try:
-        if not attempt(lambda client: client.set(key, "queued", nx=True, px=_QUEUED_MS)):
-            return False
-    except RedisUnavailable:
-        return False
-    return put_token(tenant_id, lane, slot)
+    token = Token(tenant_id, lane, slot)
+    text = _tokens.issue(token.key)
+    return text is not None and _send(token, text)
 
 
-def put_token(tenant_id: UUID, lane: str, slot: int = 0) -> bool:
-    """Send the token itself; return whether the broker took it. Never raises."""
+def take(tenant_id: UUID, lane: str, slot: int, text: str) -> Token | None:
+    """Return a token that came out of the queue, or None if it ends here, because an older one is out."""
+    token = Token(tenant_id, lane, slot)
+    taken = _tokens.take(token.key, text)
+    return replace(token, taken=taken) if taken else None
+
+
+def requeue(token: Token) -> None:
+    """Put the token of a running drain back at the queue's tail, behind the other tenants'."""
+    _send(token, _tokens.put_back(token.key, token.taken))
+
+
+def running(token: Token) -> None:
+    """Say that a drain runs: repeated while it does."""
+    _tokens.keep(token.key, token.taken)
+
+
+def finished(token: Token) -> None:
+    """Say that no token is under way. Whoever commits a row from now on sends a new one."""
+    _tokens.drop(token.key)
+
+
+def _send(token: Token, text: str) -> bool:
+    """Send the token itself; return whether the broker took it."""
+    arguments = [str(token.tenant_id), token.lane, token.slot, text]
     try:
-        current_app.send_task(DRAIN_TASK, args=[str(tenant_id), lane, slot], queue=lane, ignore_result=True)
+        current_app.send_task(DRAIN_TASK, args=arguments, queue=token.lane, ignore_result=True)
     except (OperationalError, OSError) as error:
-        log.warning("wake_failed", lane=lane, error=type(error).__name__)
-        finished(tenant_id, lane, slot)
+        log.warning("wake_failed", lane=token.lane, error=type(error).__name__)
+        finished(token)
         return False
     return True
-
-
-def requeue(tenant_id: UUID, lane: str, slot: int = 0) -> None:
-    """Put the token of a running drain back at the queue's tail, behind the other tenants'."""
-    _say(tenant_id, lane, slot, "queued", _QUEUED_MS)
-    put_token(tenant_id, lane, slot)
-
-
-def running(tenant_id: UUID, lane: str, slot: int = 0) -> None:
-    """Say that a drain runs: repeated while it does."""
-    _say(tenant_id, lane, slot, "running", _RUNNING_MS)
-
-
-def finished(tenant_id: UUID, lane: str, slot: int = 0) -> None:
-    """Say that no token is under way. Whoever commits a row from now on sends a new one."""
-    key = _key(tenant_id, lane, slot)
-    try:
-        attempt(lambda client: client.delete(key))
-    except RedisUnavailable:
-        return
-
-
-def _say(tenant_id: UUID, lane: str, slot: int, what: str, milliseconds: int) -> None:
-    key = _key(tenant_id, lane, slot)
-    try:
-        attempt(lambda client: client.set(key, what, px=milliseconds))
-    except RedisUnavailable:
-        return
-
-
-def _key(tenant_id: UUID, lane: str, slot: int) -> str:
-    return f"tenant:{tenant_id}:drain:{lane}" + (f":{slot}" if slot else "")

@@ -19,6 +19,7 @@ from notifications.recipients.models import Category, Preference, SuppressionRea
 from notifications.recipients.suppressions import NewSuppression, suppress
 from notifications.records.door import RecordsDoor
 from notifications.records.models import IdempotencyKey, NotificationRecord
+from tenants import caller_cache
 from tenants.caller_cache import callers
 from tenants.limits import PLAN_LIMITS, PlanLimits
 from tenants.models import Plan, Tenant
@@ -27,6 +28,7 @@ from tests.conftest import Persona
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PATH = "/api/notifications/records/"
+FRESH, LIVES = caller_cache._FRESH, caller_cache._LIVES
 GOOD = {
     "channel": "email",
     "recipient": "Ada@Example.com",
@@ -120,7 +122,10 @@ async def _lifespan_end() -> None:
 
 @pytest.fixture
 def doors(sender: Persona, monkeypatch: pytest.MonkeyPatch) -> Doors:
+    """The doors, at which callers are known for as long as a test takes."""
     callers.clear()
+    monkeypatch.setattr(caller_cache, "_FRESH", 3600.0)
+    monkeypatch.setattr(caller_cache, "_LIVES", 3600.0)
     return Doors(sender, monkeypatch)
 
 
@@ -215,6 +220,8 @@ def test_a_tenant_over_its_limit_is_told_so(doors: Doors, tenant: Tenant, monkey
 def test_who_loses_the_right_is_refused_within_a_second(
     doors: Doors, tenant: Tenant, sender: Persona, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(caller_cache, "_FRESH", FRESH)
+    monkeypatch.setattr(caller_cache, "_LIVES", LIVES)
     doors.post(GOOD, GOOD)
     sender.user.is_active = False
     sender.user.save()

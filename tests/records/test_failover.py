@@ -467,7 +467,7 @@ def test_tenants_take_turns(
     turns = []
     while message := attempt(lambda client: client.rpop("normal")):
         task = orjson.loads(message)  # type: ignore[arg-type]
-        tenant_id, lane, slot = orjson.loads(task["headers"]["argsrepr"].replace("'", '"'))
+        tenant_id, lane, slot, _ = orjson.loads(task["headers"]["argsrepr"].replace("'", '"'))
         engine.drain(UUID(tenant_id), lane, slot=slot)
         turns.append(UUID(tenant_id))
         if len(turns) == 2:

@@ -37,14 +37,17 @@ def queued(lane: str = "normal") -> list[list[Any]]:
     for message in reversed(messages):  # type: ignore[arg-type]
         task = orjson.loads(message)
         assert task["headers"]["task"] == wake.DRAIN_TASK
-        found.append(orjson.loads(task["headers"]["argsrepr"].replace("'", '"')))
+        *what, token = orjson.loads(task["headers"]["argsrepr"].replace("'", '"'))
+        assert token.split(" ")[1].isdecimal(), "since when it is there"
+        found.append(what)
     return found
 
 
 def state(tenant_id: UUID, lane: str = "normal") -> tuple[str | None, int]:
     """Return what is known of a lane's token, and for how many milliseconds that is believed."""
     key = f"tenant:{tenant_id}:drain:{lane}"
-    return attempt(lambda client: (client.get(key), client.pttl(key)))  # type: ignore[return-value]
+    said, milliseconds = attempt(lambda client: (client.get(key), client.pttl(key)))
+    return said and str(said).split()[0], int(milliseconds)  # type: ignore[arg-type]
 
 
 def test_many_records_one_token(sender: Persona) -> None:
@@ -100,10 +103,10 @@ def test_a_drain_leaves_no_token_behind_however_long_its_last_look_takes(
     drop_token = wake.finished
     late: list[UUID] = []
 
-    def just_before_the_token_goes(tenant_id: UUID, lane: str, slot: int = 0) -> None:
+    def just_before_the_token_goes(token: wake.Token) -> None:
         """Commit a row at the worst moment: after the claim that found nothing."""
         late.append(posted(recipient="slow+0.5@example.com"))
-        drop_token(tenant_id, lane, slot)
+        drop_token(token)
 
     posted()
     monkeypatch.setattr(wake, "finished", just_before_the_token_goes)
@@ -118,9 +121,9 @@ def test_a_running_drain_says_so(
     seen: list[tuple[str | None, int, bool]] = []
     drop_token = wake.finished
 
-    def just_before_the_token_goes(tenant_id: UUID, lane: str, slot: int = 0) -> None:
-        seen.append((*state(tenant_id), wake.wake(tenant_id, lane)))
-        drop_token(tenant_id, lane, slot)
+    def just_before_the_token_goes(token: wake.Token) -> None:
+        seen.append((*state(token.tenant_id), wake.wake(token.tenant_id, token.lane)))
+        drop_token(token)
 
     posted()
     monkeypatch.setattr(wake, "finished", just_before_the_token_goes)
