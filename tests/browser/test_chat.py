@@ -23,6 +23,7 @@ from tests.browser.conftest import (
     kill_web,
     person,
     uma,
+    wait_for_web,
     write,
 )
 from tests.running_service import RunningService
@@ -164,15 +165,18 @@ def said(half: Locator, texts: list[str]) -> list[str]:
     return [text for each in shown for text in texts if text in each]
 
 
+@pytest.mark.timeout(240)
 def test_a_killed_server_loses_no_message_and_doubles_none(
     make_desk: Callable[..., Desk], service: RunningService
 ) -> None:
     page = make_desk(knows_outages=True).open()
     texts = [words() for _ in range(6)]
-    for index, text in enumerate(texts):
+    for text in texts[:3]:
         write(hanna(page), text)
-        if index == 2:
-            kill_web(service)
+    killed = kill_web(service)
+    for text in texts[3:]:
+        write(hanna(page), text)
+    wait_for_web(service, killed, hanna(page), uma(page))
     for half in (uma(page), hanna(page)):
         for text in texts:
             expect(bubbles(half, text)).to_have_count(1)
