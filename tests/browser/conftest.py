@@ -19,10 +19,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket, expect, sync_playwright
 
 from notification_service.local.control import ask
-from tests.running_service import READY_SECONDS, ROOT, Answer, RunningService, running_service, wait_until
+from tests.running_service import PATIENCE, READY_SECONDS, ROOT, Answer, RunningService, running_service, wait_until
 
-#: How long anything may take before a test fails, in seconds: the machine may be busy with something else.
-PATIENCE = 30.0
 #: The longest pause between two tries of a page to connect again (client/backoff.ts), in seconds.
 LONGEST_PAUSE = 30.0
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
