@@ -22,6 +22,8 @@ from notification_service.local.up import reset
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = "import sys; from pathlib import Path; from notification_service.local.up import up; up(Path(sys.argv[1]))"
 READY_SECONDS = 90
+#: How long what is quick may take before a test fails, in seconds: the machine may be busy with something else.
+PATIENCE = 30.0
 
 
 class Answer(NamedTuple):
@@ -95,7 +97,7 @@ class RunningService:
         assert answer.status == 200
         return dict(answer.body)
 
-    def wait_for_ends(self, ids: list[str], seconds: float) -> list[str]:
+    def wait_for_ends(self, ids: list[str], seconds: float = PATIENCE) -> list[str]:
         """Wait until every record has its end; return their statuses."""
         ends: dict[str, str] = {}
 

@@ -6,10 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from notifications.batches.turns import STUMBLES, take_turn
 from notifications.records.models import NotificationRecord
 from tests.batches.conftest import BULK, job_of, table, upload, work
 from tests.conftest import Persona
+from tests.running_service import wait_until
 
 ROWS = 60
 
@@ -97,20 +97,20 @@ def test_a_step_that_is_cut_is_done_again(
     assert_complete(sender, work(sender, job_id))
 
 
+#: Says after each step that it is done, and waits to be told to go on: so it is killed in the next one, or before it.
 _WORKER = """
-import os, sys, time
+import sys
 import django
 django.setup()
 from uuid import UUID
 from notifications.batches import turns
 turns.STAGE_ROWS = turns.RECORD_ROWS = 10
-real = turns.uploads.open_stored
 begun = turns._Turn.step
-def slow(self):
+def step(self):
     begun(self)
     print(self.job.phase, flush=True)
-    time.sleep(0.02)
-turns._Turn.step = slow
+    sys.stdin.readline()
+turns._Turn.step = step
 while turns.take_turn(UUID(sys.argv[1]), UUID(sys.argv[2]), seconds=60):
     pass
 """
@@ -126,15 +126,30 @@ def test_a_worker_that_is_killed_is_replaced(sender: Persona, job_id: str, uploa
         "DJANGO_SETTINGS_MODULE": "notification_service.settings",
     }
     command = [sys.executable, "-c", _WORKER, str(sender.tenant_id), job_id]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as worker:
+    began = timezone.now()
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdin
         assert worker.stdout
         for _ in range(steps):
             assert worker.stdout.readline(), "it works"
+            worker.stdin.write(b"\n")
+            worker.stdin.flush()
         worker.send_signal(signal.SIGKILL)
-    time.sleep(0.05)
+    wait_until(lambda: not sessions_at_work(began), 20)
     assert job_of(sender, job_id).status == JobStatus.RUNNING
     lease_runs_out(sender, job_id)
     assert_complete(sender, work(sender, job_id))
+
+
+def sessions_at_work(began: datetime) -> int:
+    """How many sessions of this database that are younger are at something: that of a killed worker for a moment."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_start >= %s AND state <> 'idle'",
+            [began],
+        )
+        return int(cursor.fetchone()[0])
 
 
 def test_two_workers_do_not_share_a_turn(sender: Persona, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket, expect, sync_playwright
 
-from tests.running_service import ROOT, Answer, RunningService, running_service, wait_until
+from notification_service.local.control import ask
+from tests.running_service import PATIENCE, READY_SECONDS, ROOT, Answer, RunningService, running_service, wait_until
 
-#: How long anything may take before a test fails, in seconds: the machine may be busy with something else.
-PATIENCE = 30.0
+#: The longest pause between two tries of a page to connect again (client/backoff.ts), in seconds.
+LONGEST_PAUSE = 30.0
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SCREENSHOTS = ROOT / ".local" / "test-output" / "screenshots"
 #: What the browser itself writes to the console when a server is away; everything else is a fault of ours.
@@ -198,9 +199,34 @@ def write(half: Locator, text: str) -> None:
     field_of(half).press("Enter")
 
 
-def kill_web(service: RunningService) -> None:
-    """End the web server as a crash would; the supervisor starts it again."""
-    os.kill(service.pid("web"), signal.SIGKILL)
+def kill_web(service: RunningService) -> int:
+    """End the web server as a crash would, and return which process it was; the supervisor starts it again."""
+    killed = service.pid("web")
+    os.kill(killed, signal.SIGKILL)
+    return killed
+
+
+def wait_for_web(service: RunningService, killed: int, *halves: Locator) -> None:
+    """Wait until another web server answers, and these people are connected to it.
+
+    On a busy machine it takes its time to start, and the longer it was away, the rarer their tries have become.
+    """
+
+    def is_back() -> bool:
+        (pid,) = [each["pid"] for each in ask(service.local, "status")["services"] if each["name"] == "web"]
+        return pid not in (None, killed) and answers(service)
+
+    wait_until(is_back, READY_SECONDS)
+    for half in halves:
+        online = half.locator(".connection")
+        expect(online).to_have_attribute("data-state", "online", timeout=(LONGEST_PAUSE + PATIENCE) * 1000)
+
+
+def answers(service: RunningService) -> bool:
+    try:
+        return service.call("GET", "/health", token=None).status == 200
+    except OSError:
+        return False
 
 
 def eventually(condition: Callable[[], bool]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.conftest import UMA, Desk, bell, count, items, ring, uma, until
+from tests.browser.conftest import UMA, Desk, bell, count, eventually, items, ring, uma, until
 from tests.running_service import RunningService
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
@@ -84,6 +84,7 @@ def test_contents_that_can_not_be_loaded_are_an_error_that_can_be_retried(
     retry = error.get_by_role("button", name="Try again")
     retry.focus()
     page.keyboard.press("Enter")
+    eventually(lambda: bool(page.evaluate("true")) and len(asked) > before)  # whoever looks lets the browser's news in
     expect(error).to_be_visible()
     assert len(asked) == before + 1, "it was really tried again"
     assert "again=" in asked[-1], "some browsers ask no address again that has failed"

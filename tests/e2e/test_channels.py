@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from notifications.channels.registry import channels
-from tests.running_service import RunningService, fetch, wait_until
+from tests.running_service import PATIENCE, RunningService, fetch, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
@@ -32,7 +32,7 @@ def test_a_message_arrives(service: RunningService, channel: str) -> None:
     record = {"channel": channel, "recipient": recipient, "content": content, "context": {"name": "Ada"}}
     sent = service.call("POST", "/api/notifications/records/", record)
     assert sent.status == 201, sent.body
-    assert service.wait_for_ends([sent.body["id"]], 5) == ["success"]
+    assert service.wait_for_ends([sent.body["id"]]) == ["success"]
     if expected:
         query = f"{service.demo['sandbox_url']}/api/messages?channel={channel}&limit=20"
         texts = [message["text"] for message in fetch("GET", query, None, {}).body["messages"]]
@@ -42,7 +42,7 @@ def test_a_message_arrives(service: RunningService, channel: str) -> None:
 def test_a_text_message_is_reported_as_delivered(service: RunningService) -> None:
     record = {"channel": "sms", "recipient": "+15551230043", "content": {"body": "Did it arrive?"}}
     sent = service.call("POST", "/api/notifications/records/", record)
-    wait_until(lambda: service.record(sent.body["id"])["delivery_state"] == "delivered", 10)
+    wait_until(lambda: service.record(sent.body["id"])["delivery_state"] == "delivered", PATIENCE)
 
 
 def test_web_push_reaches_a_subscription(service: RunningService) -> None:
@@ -54,5 +54,5 @@ def test_web_push_reaches_a_subscription(service: RunningService) -> None:
     }
     sent = service.call("POST", "/api/notifications/records/", record)
     assert sent.status == 201, sent.body
-    assert service.wait_for_ends([sent.body["id"]], 5) == ["success"]
+    assert service.wait_for_ends([sent.body["id"]]) == ["success"]
     assert service.record(sent.body["id"])["provider"] == "webpush"

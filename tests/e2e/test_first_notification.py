@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from tests.running_service import RunningService, fetch, wait_until
+from tests.running_service import PATIENCE, RunningService, fetch, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
@@ -37,7 +37,7 @@ def test_a_new_user_sends_a_mail_and_proves_it(service: RunningService) -> None:
 
     sent = service.send("ada@example.com", context={"name": "Ada & co"})
     assert sent.status == 201
-    assert service.wait_for_ends([sent.body["id"]], 3) == ["success"]
+    assert service.wait_for_ends([sent.body["id"]]) == ["success"]
 
     mail = service.caught(to="ada@example.com")[0]
     assert mail["subject"] == "Hi Ada & co"
@@ -63,14 +63,14 @@ def test_api_keys_send_live_and_test_mail(service: RunningService) -> None:
         record = {"channel": "email", "recipient": f"{mode}@keys.example", "content": {"subject": mode}}
         sent = service.call("POST", "/api/notifications/records/", record, token=None, headers=headers)
         assert (sent.status, sent.body["mode"]) == (201, mode)
-        assert service.wait_for_ends([sent.body["id"]], 3) == ["success"]
+        assert service.wait_for_ends([sent.body["id"]]) == ["success"]
         (mail,) = service.caught(to=f"{mode}@keys.example")
         assert mail["tenant"] == ("acme" if mode == "live" else "demo"), "test mail uses the sandbox's credential"
 
 
 def test_a_temporary_failure_is_retried_and_told(service: RunningService) -> None:
     sent = service.send("fail-temporary+1@retry.example")
-    assert service.wait_for_ends([sent.body["id"]], 20) == ["success"]
+    assert service.wait_for_ends([sent.body["id"]]) == ["success"]
     story = service.call("GET", f"/api/notifications/records/{sent.body['id']}/timeline/").body["timeline"]
     assert [step["status"] for step in story] == ["pending", "sending", "retrying", "sending", "success"]
     assert story[2]["reason"] == "provider_error"
@@ -82,13 +82,13 @@ def test_a_refused_credential_is_paused_and_its_admins_are_told(service: Running
     body = {"channel": "email", "recipient": "auth-fail@example.com", "content": {"subject": "x"}}
     sent = service.call("POST", "/api/notifications/records/", body, token=stranger)
     path = f"/api/notifications/records/{sent.body['id']}/"
-    wait_until(lambda: service.call("GET", path, token=stranger).body["status"] == "failed", 5)
+    wait_until(lambda: service.call("GET", path, token=stranger).body["status"] == "failed", PATIENCE)
     record = service.call("GET", path, token=stranger).body
     assert (record["failure_reason"], record["retry_count"]) == ("auth_error", 0)
     (credential,) = service.call("GET", "/api/notifications/credentials/?channel=email", token=stranger).body["results"]
     assert credential["status"] == "paused"
     assert "535" in credential["status_detail"]
-    wait_until(lambda: bool(service.caught(to="admin@globex.example")), 10)
+    wait_until(lambda: bool(service.caught(to="admin@globex.example")), PATIENCE)
 
     # What comes meanwhile waits, and goes out when the credential is right again.
     waiting = service.call(
@@ -100,7 +100,7 @@ def test_a_refused_credential_is_paused_and_its_admins_are_told(service: Running
         "PATCH", f"/api/notifications/credentials/{credential['id']}/", {"enabled": True}, token=stranger
     )
     assert enabled.body["status"] == "active"
-    wait_until(lambda: bool(service.caught(to="w@example.com")), 10)
+    wait_until(lambda: bool(service.caught(to="w@example.com")), PATIENCE)
 
 
 def test_pages(service: RunningService) -> None:

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.running_service import RunningService, wait_until
+from tests.running_service import PATIENCE, READY_SECONDS, RunningService, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
@@ -18,12 +18,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 def open_socket(service: RunningService, query: str = "") -> connect:
     ticket = service.call("POST", "/api/v1/auth/ws-ticket").body["ticket"]
     base = service.demo["base_url"].replace("http", "ws", 1)
-    return connect(f"{base}/ws/notifications/?ticket={ticket}{query}", open_timeout=10)
+    return connect(f"{base}/ws/notifications/?ticket={ticket}{query}", open_timeout=PATIENCE)
 
 
 def next_of(socket: ClientConnection, *kinds: str) -> dict[str, object]:
     while True:
-        frame: dict[str, object] = json.loads(socket.recv(timeout=10))
+        frame: dict[str, object] = json.loads(socket.recv(timeout=PATIENCE))
         if frame["type"] in kinds:
             return frame
 
@@ -51,9 +51,9 @@ def test_the_bell_rings_and_nothing_is_missed(service: RunningService) -> None:
         except OSError:
             return False
 
-    wait_until(is_back, 40)
+    wait_until(is_back, READY_SECONDS)
     second, third = ring(service, hello["user_id"], "Two"), ring(service, hello["user_id"], "Three")
-    service.wait_for_ends([second, third], 10)
+    service.wait_for_ends([second, third])
     with open_socket(service, f"&epoch={hello['epoch']}&seq={frame['seq']}") as again:
         assert {next_of(again, "notification")["id"], next_of(again, "notification")["id"]} == {second, third}
         assert next_of(again, "resumed")["count"] == 2

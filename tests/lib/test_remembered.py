@@ -9,6 +9,7 @@ import pytest
 from django.db import transaction
 
 from notification_service.lib.remembered import Remembered
+from tests.lib.conftest import Jump
 from tests.lib.test_redis import no_redis  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,11 +62,11 @@ def test_what_is_rolled_back_is_told_to_nobody() -> None:
 
 
 @pytest.mark.usefixtures("no_redis")
-def test_while_redis_is_away_it_is_believed_for_its_seconds() -> None:
-    shared, one, other = two(seconds=0.2)
+def test_while_redis_is_away_it_is_believed_for_its_seconds(jump: Jump) -> None:
+    shared, one, other = two(seconds=60.0)
     assert one.value() == 1
     shared["value"] = 2
     other.memory.change(TENANT)
     assert one.value() == 1
-    time.sleep(0.25)
+    jump(61)
     assert one.value() == 2

@@ -169,7 +169,8 @@ class OddServer:
     """Answers as the script says: for each step a list of answers, the last of which is repeated.
 
     Steps are ``greeting``, the verbs, and ``message`` for the end of data. An answer is bytes, or one of ``CLOSE``,
-    ``RESET``, ``HANG``, or a list of these that happen one after the other (numbers are seconds to wait).
+    ``RESET``, ``HANG``, or a list of these that happen one after the other (numbers are seconds to wait; an event is
+    waited for).
     """
 
     def __init__(self, script: dict[str, Any]) -> None:
@@ -191,6 +192,8 @@ class OddServer:
                 said.append(part)
                 writer.write(part)
                 await writer.drain()
+            elif isinstance(part, asyncio.Event):
+                await part.wait()
             elif part == HANG:
                 await asyncio.sleep(3600)
             elif part == RESET:
@@ -249,6 +252,11 @@ class OddServer:
             finally:
                 if b"".join(heard).startswith(b"250"):
                     self.taken.append((sender, recipient, data))
+
+    async def heard(self, line: bytes, count: int = 1) -> None:
+        """Wait until a line has come so often."""
+        while self.lines.count(line) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     def close(self) -> None:
         for writer in self._writers:

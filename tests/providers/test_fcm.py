@@ -120,12 +120,12 @@ def test_a_slow_message_holds_nobody_back(run: Any, sandbox: Sandbox, key_file: 
 
     async def conversation() -> None:
         async with opened(FcmProvider) as provider:
-            batch = [message_to("slow+0.7"), *(message_to(f"{TOKEN}{n}") for n in range(20))]
+            batch = [message_to("slow+3"), *(message_to(f"{TOKEN}{n}") for n in range(20))]
             await provider.send_many(batch, credential(key_file), lambda message, _: order.append(message.recipient))
 
     run(conversation())
     assert len(order) == 21
-    assert order[-1] == "slow+0.7"
+    assert order[-1] == "slow+3"
 
 
 def test_a_hundred_and_more_are_in_flight_on_one_token(run: Any, key_file: dict[str, Any]) -> None:
@@ -185,12 +185,15 @@ def test_tokens_are_fetched_again_when_they_age_or_are_refused(run: Any, key_fil
                 assert all(r.accepted for r in await send_all(provider, [message_to(TOKEN) for _ in range(30)], login))
                 assert given == ["t0"]
                 valid.clear()  # revoked
-                lifetime = 1
                 assert all(r.accepted for r in await send_all(provider, [message_to(TOKEN) for _ in range(30)], login))
                 assert given == ["t0", "t1"]
-                await asyncio.sleep(0.6)  # more than half of its life is gone
-                assert (await provider.send(message_to(TOKEN), login)).accepted
+                lifetime = 1
+                short = credential(key_file, token_uri=f"{url}/token", base_url=url, client_email="short@p.example")
+                assert (await provider.send(message_to(TOKEN), short)).accepted
                 assert given == ["t0", "t1", "t2"]
+                await asyncio.sleep(0.6)  # more than half of its life is gone
+                assert (await provider.send(message_to(TOKEN), short)).accepted
+                assert given == ["t0", "t1", "t2", "t3"]
 
     run(conversation())
 

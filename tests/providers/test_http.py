@@ -292,7 +292,8 @@ def test_cancelling_does_not_hurt_the_next_request(run: Any) -> None:
         async with odd_http([HANG], [http(200, {})]) as server:
             provider = Plain(network_policy=LOCAL)
             task = asyncio.create_task(provider.request("POST", server.url, body=b"x"))
-            await asyncio.sleep(0.1)
+            while not server.requests:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

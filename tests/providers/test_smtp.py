@@ -161,12 +161,14 @@ def test_answers_sent_before_the_handshake_are_forgotten(run: Any, certificate: 
             writer.write(b"250 inside.test\r\n")
             heard.append(await reader.readline())
             writer.close()
+            over.set()
 
         heard: list[bytes] = []
+        over = asyncio.Event()
         listener = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = listener.sockets[0].getsockname()[1]
         (result,) = await send_to(port, security="starttls", verify_certificate=False, **LOGIN)
-        await asyncio.sleep(0.05)
+        await over.wait()
         listener.close()
         # Inside the tunnel the server offers no log-in, whatever was said outside of it: the password stays here.
         assert result.reason is FailureReason.AUTH_ERROR
@@ -228,8 +230,7 @@ def test_idle_connections_are_closed(run: Any, monkeypatch: pytest.MonkeyPatch) 
             assert (await provider.send(messages(1)[0], login)).accepted
             assert server.connections == 2
             await provider.aclose()
-            await asyncio.sleep(0.05)
-            assert server.lines.count(b"QUIT\r\n") == 2
+            await server.heard(b"QUIT\r\n", 2)
 
     run(scenario())
 

@@ -142,10 +142,10 @@ def test_a_service_that_hangs_holds_nobody_up_for_long(
     store()
 
     theirs.knows("/users/slow", ADA)
-    theirs.delay = 1.0
+    theirs.delay = 10.0
     started = time.monotonic()
     assert found(admin, "slow") == {}
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("networks", [[], ["10.0.0.0/8"]], ids=str)

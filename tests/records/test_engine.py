@@ -25,7 +25,7 @@ from tenants.callers import Caller, system_caller
 from tenants.permissions import Permission
 from tests.conftest import Persona
 from tests.records.conftest import RECORDS, attempts_of, change, example, load
-from tests.sandbox.conftest import Sandbox
+from tests.sandbox.conftest import Sandbox, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -266,8 +266,9 @@ def test_who_is_suppressed_while_a_message_waits_gets_nothing(
 def test_an_engine_that_is_closed_gives_back_what_it_has_not_begun(
     admin: Persona, posted: Post, engine: Engine, mail_server: Sandbox
 ) -> None:
-    ids = [posted(recipient=f"slow+0.3@n{number}.example.com") for number in range(40)]
-    engine.drain(admin.tenant_id, "normal", patience=0.4)
+    ids = [posted(recipient=f"slow+1@n{number}.example.com") for number in range(40)]
+    engine.drain(admin.tenant_id, "normal", patience=0)
+    wait_until(lambda: mail_server.messages())  # eight are under way at a time
     engine.close()
     assert engine.drain(admin.tenant_id, "normal") == 0
     records = [load(admin.tenant, each) for each in ids]

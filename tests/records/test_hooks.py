@@ -114,7 +114,7 @@ def test_an_outcome_that_does_not_count_is_not_told(
 ) -> None:
     heard: list[UUID] = []
     listen(lambda outcomes: heard.extend(outcome.claimed.id for outcome in outcomes))
-    record_id = posted(recipient="slow+0.5@example.com")
+    record_id = posted(recipient="slow+4@example.com")
     sending = threading.Thread(target=engine.drain, args=(admin.tenant_id, "normal"))
     sending.start()
     wait_until(lambda: load(admin.tenant, record_id).status == "sending")

@@ -67,25 +67,30 @@ async def watch(sockets: Callable[[], Iterable[Outlet]]) -> None:
     await often(lambda: end_lost_rights(list(sockets())), lambda: 1.0)
 
 
-async def listen(channel: str, take: Callable[[bytes], None], again: Callable[[], None]) -> None:
-    """Subscribe to a channel, for ever; ``again`` is called when that was lost and is back: something was missed."""
-    pause, subscribed_before = _SHORTEST, False
+async def listen(channel: str, take: Callable[[bytes], None], missed: Callable[[], None]) -> None:
+    """Subscribe to a channel, for ever; ``missed`` is called when Redis confirms it, the first time and again.
+
+    What came before that was not heard: sockets are open already while the first subscription is made.
+    """
+    pause = _SHORTEST
     while True:
         client = Redis.from_url(
             settings.REDIS_URL, socket_connect_timeout=2, socket_keepalive=True, health_check_interval=10
         )
         try:
-            async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            async with client.pubsub() as pubsub:
                 await pubsub.subscribe(channel)
-                if subscribed_before:
-                    log.info("live_subscribed_again", channel=channel)
-                    again()
-                pause, subscribed_before = _SHORTEST, True
                 while True:
                     message = await pubsub.get_message(timeout=5.0)
-                    if message is not None:
+                    if message is None:
+                        continue
+                    if message["type"] == "subscribe":
+                        log.info("live_subscribed", channel=channel)
+                        pause = _SHORTEST
+                        missed()
+                    else:
                         take(message["data"])
-                        await asyncio.sleep(0)  # what is written must get out while more comes in
+                    await asyncio.sleep(0)  # what is written must get out while more comes in
         except (redis.RedisError, OSError) as error:
             log.warning("live_subscription_lost", channel=channel, error=type(error).__name__)
         except Exception:  # news that can not be read must not end all news
@@ -93,7 +98,6 @@ async def listen(channel: str, take: Callable[[bytes], None], again: Callable[[]
         finally:
             with contextlib.suppress(Exception):
                 await client.aclose()
-        subscribed_before = True
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         pause = min(pause * 2, _LONGEST)
 
