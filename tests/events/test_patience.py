@@ -68,9 +68,9 @@ def test_an_event_waits_until_the_service_says_who_that_is(told: Persona, theirs
     assert [reaction["by"] for reaction in event["reactions"]] == ["user_service"]
     assert records(told) == [], "not the half of it"
     asked = len(theirs.asked)
-    time_passes(told, seconds=20)
+    time_passes(told, seconds=1)
     assert len(theirs.asked) == asked, "it is left alone for a while"
-    time_passes(told, seconds=20)
+    time_passes(told, seconds=30)
     assert len(theirs.asked) > asked
     assert the_event(told)["status"] == "waiting"
     theirs.knows("/users/crm-1", ADA)
