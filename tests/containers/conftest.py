@@ -18,6 +18,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.running_service import READY_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -62,7 +64,7 @@ class Role:
     def output(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 40) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.output}"

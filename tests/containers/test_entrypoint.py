@@ -46,7 +46,7 @@ def test_two_migrations_at_once_both_succeed(start: Start, environment: dict[str
 def test_web_migrates_answers_and_stops(start: Start, environment: dict[str, str]) -> None:
     port = str(free_ports(1)[0])
     role = start("web", PORT=port, MIGRATE_ON_START="true")
-    role.wait_for(lambda: healthy("web", {**environment, "PORT": port}), 60)
+    role.wait_for(lambda: healthy("web", {**environment, "PORT": port}))
     assert tables(environment["DATABASE_URL"]) > 10
     assert not healthy("web", {**environment, "PORT": port, "ALLOWED_HOSTS": "somebody.else"})
     # uvicorn shuts down in order and then ends by the signal that it got, so that its parent sees why.
@@ -70,7 +70,7 @@ def test_web_refuses_missing_secrets_by_name(start: Start) -> None:
 def test_worker_answers_and_stops(start: Start, environment: dict[str, str]) -> None:
     assert start("migrate").end(90) == 0
     role = start("worker", WORKER_CONCURRENCY="1")
-    role.wait_for(lambda: healthy("worker", environment), 60)
+    role.wait_for(lambda: healthy("worker", environment))
     assert role.stop() == 0, role.output
 
 
@@ -109,7 +109,7 @@ def test_consumer_reads_and_stops(start: Start, environment: dict[str, str], tmp
     assert start("migrate").end(90) == 0
     with EmbeddedKafka(tmp_path / "kafka", free_ports(1)[0]).running() as kafka:
         role = start("consumer", KAFKA_BOOTSTRAP_SERVERS=kafka.url)
-        role.wait_for(lambda: healthy("consumer", environment), 60)
+        role.wait_for(lambda: healthy("consumer", environment))
         assert role.stop() == 0, role.output
     assert "consumer_stopped" in role.output
 
