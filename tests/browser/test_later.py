@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.accessibility import faults, settle
-from tests.browser.conftest import UMA, Desk, as_person, bell, count, items, ring, screenshot, uma
+from tests.browser.conftest import UMA, Desk, as_person, bell, count, eventually, items, ring, screenshot, uma
 from tests.running_service import RunningService
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
@@ -43,6 +43,11 @@ def listed(service: RunningService, status: str) -> list[dict[str, Any]]:
     return list(as_person(service, UMA, "GET", f"{MINE}?status={status}").body["results"])
 
 
+def stores(service: RunningService, status: str, *titles: str) -> None:
+    """Wait until these are what the service has: the page shows what was done before it is stored."""
+    eventually(lambda: [each["title"] for each in listed(service, status)] == [*titles])
+
+
 def show(page: Page, view: str) -> None:
     uma(page).get_by_role("tab", name=view).click()
 
@@ -55,6 +60,7 @@ def test_snoozed_until_tomorrow_and_back(desk: Desk, service: RunningService) ->
     expect(uma(page).get_by_role("status").filter(has_text="Snoozed until")).to_be_visible()
     for each in (page, other):
         expect(count(uma(each))).to_have_text("1")
+    stores(service, "snoozed", "Interview")
     [snoozed] = listed(service, "snoozed")
     until = datetime.fromisoformat(snoozed["snoozed_until"])
     there = page.evaluate(
@@ -70,7 +76,7 @@ def test_snoozed_until_tomorrow_and_back(desk: Desk, service: RunningService) ->
     expect(uma(page).get_by_text("Nothing snoozed")).to_be_visible()
     show(page, "All")
     expect(items(uma(page))).to_have_count(2)
-    assert listed(service, "snoozed") == []
+    stores(service, "snoozed")
 
 
 def test_a_snooze_can_be_undone(desk: Desk, service: RunningService) -> None:
@@ -80,7 +86,7 @@ def test_a_snooze_can_be_undone(desk: Desk, service: RunningService) -> None:
     uma(page).get_by_role("button", name="Undo").click()
     expect(items(uma(page), "Interview")).to_have_count(1)
     expect(count(uma(page))).to_have_text("1")
-    assert listed(service, "snoozed") == []
+    stores(service, "snoozed")
 
 
 def test_deleting_asks_first_and_is_for_good(desk: Desk, service: RunningService) -> None:
@@ -95,7 +101,7 @@ def test_deleting_asks_first_and_is_for_good(desk: Desk, service: RunningService
     expect(items(uma(page))).to_have_count(1)
     for each in (page, other):
         expect(count(uma(each))).to_have_text("1")
-    assert [each["title"] for each in listed(service, "all")] == ["Comment"]
+    stores(service, "all", "Comment")
 
 
 def test_what_can_not_be_deleted_comes_back(desk: Desk, service: RunningService) -> None:
@@ -128,7 +134,7 @@ def test_both_work_by_keyboard(desk: Desk, service: RunningService) -> None:
     expect(items(uma(page), "Interview")).to_be_focused()
     press(page, "Tab", "Tab", "Tab", "Tab", "Enter", "Enter")
     expect(uma(page).get_by_text("You’re all caught up")).to_be_visible()
-    assert [each["title"] for each in listed(service, "all")] == ["Comment"]
+    stores(service, "all", "Comment")
     page.keyboard.press("Escape")
     expect(bell(uma(page))).to_be_focused()
 
