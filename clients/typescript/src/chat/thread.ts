@@ -90,7 +90,7 @@ export class ThreadView implements Actions {
       this.#failure = reasonOf(error);
     }
     this.render();
-    this.#goToFresh();
+    if (this.#isAtEnd) this.#goToFresh(); // else somebody has scrolled up meanwhile, and reads there
     this.#markRead();
   }
 
