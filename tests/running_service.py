@@ -61,6 +61,13 @@ class RunningService:
 
         wait_until(ready, READY_SECONDS)
 
+    def answers(self) -> bool:
+        """Whether the web server is there."""
+        try:
+            return self.call("GET", "/health", token=None).status == 200
+        except OSError:
+            return False
+
     @property
     def demo(self) -> dict[str, Any]:
         return dict(json.loads((self.local / "demo.json").read_text()))

@@ -214,19 +214,12 @@ def wait_for_web(service: RunningService, killed: int, *halves: Locator) -> None
 
     def is_back() -> bool:
         (pid,) = [each["pid"] for each in ask(service.local, "status")["services"] if each["name"] == "web"]
-        return pid not in (None, killed) and answers(service)
+        return pid not in (None, killed) and service.answers()
 
     wait_until(is_back, READY_SECONDS)
     for half in halves:
         online = half.locator(".connection")
         expect(online).to_have_attribute("data-state", "online", timeout=(LONGEST_PAUSE + PATIENCE) * 1000)
-
-
-def answers(service: RunningService) -> bool:
-    try:
-        return service.call("GET", "/health", token=None).status == 200
-    except OSError:
-        return False
 
 
 def eventually(condition: Callable[[], bool]) -> None:

@@ -44,14 +44,7 @@ def test_the_bell_rings_and_nothing_is_missed(service: RunningService) -> None:
         os.kill(service.pid("web"), signal.SIGKILL)
         with pytest.raises(ConnectionClosed):
             next_of(socket, "notification")
-
-    def is_back() -> bool:
-        try:
-            return service.call("GET", "/health", token=None).status == 200
-        except OSError:
-            return False
-
-    wait_until(is_back, READY_SECONDS)
+    wait_until(service.answers, READY_SECONDS)
     second, third = ring(service, hello["user_id"], "Two"), ring(service, hello["user_id"], "Three")
     service.wait_for_ends([second, third])
     with open_socket(service, f"&epoch={hello['epoch']}&seq={frame['seq']}") as again:

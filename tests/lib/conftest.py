@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from notification_service.lib import redis, remembered
-
-Jump = Callable[[float], None]
+from tests.clock import Jump, jumping_clock
 
 
 @pytest.fixture
 def jump(monkeypatch: pytest.MonkeyPatch) -> Jump:
-    """Let the clock jump ahead: so nothing has to happen quickly, on a machine that may be busy with something else."""
-    ahead = 0.0
-    real = time.monotonic
-
-    def jump(seconds: float) -> None:
-        nonlocal ahead
-        ahead += seconds
-
-    class Clock:
-        @staticmethod
-        def monotonic() -> float:
-            return real() + ahead
-
-    for module in (redis, remembered):
-        monkeypatch.setattr(module, "time", Clock)
-    return jump
+    """Let the clock of Redis's breaker and of what is remembered jump ahead."""
+    return jumping_clock(monkeypatch, redis, remembered)

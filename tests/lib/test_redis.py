@@ -14,7 +14,7 @@ from notification_service.lib import redis as lib_redis
 from notification_service.lib.heartbeat import beat, silence
 from notification_service.lib.rate_limit import Limit, peek, take
 from notification_service.lib.redis import RedisUnavailable, attempt
-from tests.lib.conftest import Jump
+from tests.clock import Jump
 from tests.sandbox.conftest import wait_until
 
 

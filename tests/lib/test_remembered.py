@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from notification_service.lib.remembered import Remembered
-from tests.lib.conftest import Jump
+from tests.clock import Jump
 from tests.lib.test_redis import no_redis  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -26,6 +26,7 @@ from tenants.identity import authenticate_bearer
 from tenants.models import AuditLog, Role, Tenant, TenantStatus, User
 from tenants.permissions import Permission
 from tenants.tokens import issue_access_token
+from tests.clock import Jump, jumping_clock
 from tests.conftest import bearer_client
 from tests.tenants.outside_issuer import Issuer, Key, ec_key, rsa_key, running_issuer
 
@@ -56,22 +57,9 @@ def acme(make_tenant: Callable[..., Tenant]) -> Tenant:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Jump:
     """Let the key sets' clock jump ahead."""
-    ahead = 0.0
-    real = time.monotonic
-
-    def jump(seconds: float) -> None:
-        nonlocal ahead
-        ahead += seconds
-
-    class Clock:
-        @staticmethod
-        def monotonic() -> float:
-            return real() + ahead
-
-    monkeypatch.setattr(jwks, "time", Clock)
-    return jump
+    return jumping_clock(monkeypatch, jwks)
 
 
 def me(token: str) -> Response:
