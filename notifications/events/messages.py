@@ -219,7 +219,7 @@ def _miss(reaction: Reaction, person: Person, lane: str, skip: dict[str, str]) -
     """Say why there is no message; of somebody about whom nobody answered, that is why."""
     if person.unanswered:
         skip = _skip(skip["channel"], "user_service", unanswered(person.user_id))
-        reaction.patience = max(settings.LANE_DEADLINES[lane], reaction.patience or timedelta())
+        reaction.patience = settings.LANE_DEADLINES[lane]
     reaction.skipped.append(skip)
 
 

@@ -23,6 +23,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from notification_service.lib.ids import new_id
 from notification_service.lib.scope import tenant_scope
+from notification_service.lib.tokens import UNNAMED, Taken
 from notifications.credentials import choice, circuit
 from notifications.credentials.choice import UsableCredential
 from notifications.credentials.services import open_provider, pause_credential
@@ -70,11 +71,9 @@ class Engine:
         self._closing = False
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
-    def drain(self, tenant_id: UUID, lane: str, *, slot: int = 0, patience: float | None = None) -> int:
-        """Serve a lane without a token from its queue."""
-        return self.serve(Token(tenant_id, lane, slot), patience)
-
-    def serve(self, token: Token, patience: float | None = None) -> int:
+    def drain(
+        self, tenant_id: UUID, lane: str, *, slot: int = 0, taken: Taken = UNNAMED, patience: float | None = None
+    ) -> int:
         """Claim and send what is due in a lane until nothing is, or the turn is over; return how many were claimed.
 
         Waits for what is being sent for ``patience`` seconds (None: until it is done), then leaves it to the engine.
@@ -82,8 +81,8 @@ class Engine:
         """
         if self._closing:
             return 0
-        drained = asyncio.run_coroutine_threadsafe(self._drain(token, patience), self._loop)
-        return drained.result()
+        token = Token(tenant_id, lane, slot, taken)
+        return asyncio.run_coroutine_threadsafe(self._drain(token, patience), self._loop).result()
 
     def close(self, timeout: float = 8.0) -> None:
         """Begin nothing more, let what was begun end, give the rest back, close connections and stop the loop.

@@ -31,8 +31,8 @@ PARTITIONED = ["notification_record", "attempt", "record_event"]
 @shared_task(name="notifications.records.tasks.drain")
 def drain(tenant_id: str, lane: str, slot: int = 0, text: str = "") -> None:
     """Send what is due in one tenant's lane; the engine goes on sending when the task has ended."""
-    if token := take(UUID(tenant_id), lane, slot, text):
-        engine().serve(token, patience=0)
+    if taken := take(UUID(tenant_id), lane, slot, text):
+        engine().drain(UUID(tenant_id), lane, slot=slot, taken=taken, patience=0)
 
 
 @shared_task(name="notifications.records.tasks.sweep", expires=settings.SWEEP_SECONDS * 3)

@@ -7,7 +7,7 @@ The token is a hint, never the truth: if Redis loses it, the sweeper finds the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -54,11 +54,9 @@ def wake(tenant_id: UUID, lane: str, slot: int = 0) -> bool:
     return text is not None and _send(token, text)
 
 
-def take(tenant_id: UUID, lane: str, slot: int, text: str) -> Token | None:
+def take(tenant_id: UUID, lane: str, slot: int, text: str) -> Taken | None:
     """Return a token that came out of the queue, or None if it ends here, because an older one is out."""
-    token = Token(tenant_id, lane, slot)
-    taken = _tokens.take(token.key, text)
-    return replace(token, taken=taken) if taken else None
+    return _tokens.take(Token(tenant_id, lane, slot).key, text)
 
 
 def requeue(token: Token) -> None:
