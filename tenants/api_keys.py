@@ -149,7 +149,7 @@ def _checked_networks(networks: Sequence[str]) -> list[str]:
 
 
 def _invalid(name: str, message: str) -> InvalidInput:
-    return InvalidInput(f"{name}: {message}", errors={name: [message]})
+    return InvalidInput.at(name, message)
 
 
 def _describe(key: ApiKey) -> dict[str, Any]:

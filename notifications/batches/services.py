@@ -286,7 +286,7 @@ def _settle_some(batch_id: UUID) -> Batch:
 
 
 def _invalid(name: str, message: str) -> InvalidInput:
-    return InvalidInput(f"{name}: {message}", errors={name: [message]})
+    return InvalidInput.at(name, message)
 
 
 def deadline_of(lane: str, due_at: datetime, expires_at: datetime | None) -> datetime:

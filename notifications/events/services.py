@@ -201,4 +201,4 @@ def _check_setting(known: KnownEvent, setting: EventSetting) -> None:
 
 
 def _refuse(name: str, message: str) -> None:
-    raise InvalidInput(f"{name}: {message}", errors={name: [message]})
+    raise InvalidInput.at(name, message)

@@ -191,4 +191,4 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _wrong(name: str, message: str) -> InvalidInput:
-    return InvalidInput(f"{name}: {message}", errors={name: [message]})
+    return InvalidInput.at(name, message)

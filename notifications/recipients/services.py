@@ -128,7 +128,7 @@ def normal_token(token: str | Mapping[str, Any]) -> str:
         if len(address) > MAX_ADDRESS:
             raise ContentError(f"A device token has at most {MAX_ADDRESS} characters.", field="token")
     except ContentError as error:
-        raise InvalidInput(f"token: {error.message}", errors={"token": [error.message]}) from None
+        raise InvalidInput.at("token", error.message) from None
     except TypeError:
         raise InvalidInput("token: Is nested too deeply.", errors={"token": ["Is nested too deeply."]}) from None
     return address

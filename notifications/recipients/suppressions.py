@@ -198,7 +198,7 @@ def normal_address(channel: str, address: str) -> str:
     try:
         return suppression_key(channel, channels.get(channel).normalise_address(address))
     except ContentError as error:
-        raise InvalidInput(f"address: {error.message}", errors={"address": [error.message]}) from None
+        raise InvalidInput.at("address", error.message) from None
 
 
 def suppression_key(channel: str, address: str) -> str:

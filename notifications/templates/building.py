@@ -122,7 +122,7 @@ def _is_or_within(name: str, declared: str) -> bool:
 
 
 def _refuse(place: str, message: str) -> NoReturn:
-    raise InvalidInput(f"{place}: {message}", errors={place: [message]})
+    raise InvalidInput.at(place, message)
 
 
 _SLUG = re.compile(r"[^a-z0-9]+")

@@ -147,4 +147,4 @@ class Checks:
 
 
 def _refuse(place: str, message: str) -> NoReturn:
-    raise InvalidInput(f"{place}: {message}", errors={place: [message]})
+    raise InvalidInput.at(place, message)

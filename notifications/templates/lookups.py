@@ -187,7 +187,7 @@ def create(caller: Caller, *, type: str, value: str, **fields: Any) -> Lookup:
     for name, text in (("type", type), ("value", value)):
         if not _NAME.fullmatch(text):
             message = "Use letters, digits, '.', '_' and '-'."
-            raise InvalidInput(f"{name}: {message}", errors={name: [message]})
+            raise InvalidInput.at(name, message)
     if type == "locale":
         value = _as_locale(value)
     if not _is_open(type) and (type, value) not in {(each.type, each.value) for each in _system()}:

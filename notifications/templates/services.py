@@ -396,4 +396,4 @@ def _as_uuid(text: str) -> UUID | None:
 
 
 def _refuse(place: str, message: str) -> NoReturn:
-    raise InvalidInput(f"{place}: {message}", errors={place: [message]})
+    raise InvalidInput.at(place, message)

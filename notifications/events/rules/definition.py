@@ -167,4 +167,4 @@ def _check_channel(where: str, key: str) -> None:
 
 
 def _refuse(name: str, message: str) -> None:
-    raise InvalidInput(f"{name}: {message}", errors={name: [message]})
+    raise InvalidInput.at(name, message)

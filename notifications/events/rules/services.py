@@ -213,7 +213,7 @@ def _check_templates(prefix: str, templates: Mapping[str, Any]) -> None:
                 resolve(key, channel=channel)
             except InvalidInput as error:
                 name = f"{prefix}templates.{channel}"
-                raise InvalidInput(f"{name}: {error.message}", errors={name: [error.message]}) from None
+                raise InvalidInput.at(name, error.message) from None
 
 
 def _as_json(definition: Definition) -> dict[str, Any]:
